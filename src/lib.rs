@@ -1,0 +1,21 @@
+//! `opsctl`: the runbook of an AI-operations orchestrator, made real.
+//!
+//! `ARCHITECTURE.md` is the map of this crate.
+
+pub mod analysis;
+pub mod app;
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod commands;
+pub mod engine;
+pub mod error;
+pub mod guard;
+pub mod http;
+pub mod output;
+pub mod platforms;
+pub mod sandbox;
+pub mod secret;
+pub mod server;
+pub mod settings;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The `opsctl` binary.
+
+fn main() {}

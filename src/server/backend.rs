@@ -1,0 +1,212 @@
+//! The seam between the admin API's routes and whatever does the work.
+//!
+//! The routes in this module's siblings know only this trait. The native backend (SQLite, workers, executors) is one
+//! implementation; an engine of somebody else's would be another, behind the same routes, tokens, roles and audit.
+//! Groups are optional: a group that is absent is answered with `UNSUPPORTED`, never emulated silently.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::wire::*;
+
+/// A refusal, ready to be the documented error envelope.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// The documented code; decides the HTTP status.
+    pub code: ErrorCode,
+    /// For people: what was refused and why.
+    pub message: String,
+    /// The platform concerned.
+    pub platform: Option<Platform>,
+    /// Seconds to wait before trying again.
+    pub retry_after: Option<u64>,
+    /// Anything else worth knowing.
+    pub details: Option<serde_json::Value>,
+}
+
+impl Refusal {
+    /// A refusal with a code and a message.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Refusal { code, message: message.into(), platform: None, retry_after: None, details: None }
+    }
+
+    /// The thing does not exist.
+    pub fn not_found(what: impl std::fmt::Display) -> Self {
+        Refusal::new(ErrorCode::NotFound, format!("there is no {what}"))
+    }
+}
+
+/// What a backend call gives.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, Refusal>>;
+
+/// Who asks for a change, and why.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeContext {
+    /// The credential: token id and name.
+    pub actor: String,
+    /// The person or job behind it, as claimed.
+    pub operator: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Ticket reference.
+    pub ticket: Option<String>,
+    /// The version the caller saw; refuse with `CONFLICT` when it moved.
+    pub if_version: Option<u64>,
+    /// Id of the request, for the logs.
+    pub request_id: String,
+}
+
+/// An engine with the work on it.
+pub trait Backend: Send + Sync {
+    /// Engine name for `GET /admin/v1`: `native`.
+    fn engine(&self) -> &'static str;
+    /// Capability groups and how far each reaches.
+    fn capabilities(&self) -> BTreeMap<String, Capability>;
+    /// Actions and the queue.
+    fn queues(&self) -> Option<&dyn QueueOps> {
+        None
+    }
+    /// Circuit breakers.
+    fn circuits(&self) -> Option<&dyn CircuitOps> {
+        None
+    }
+    /// Rate limits.
+    fn limits(&self) -> Option<&dyn LimitOps> {
+        None
+    }
+    /// Executors, components, health, host.
+    fn services(&self) -> Option<&dyn ServiceOps> {
+        None
+    }
+    /// Metrics.
+    fn metrics(&self) -> Option<&dyn MetricsOps> {
+        None
+    }
+    /// Settings at run time.
+    fn config(&self) -> Option<&dyn ConfigOps> {
+        None
+    }
+    /// Error log.
+    fn logs(&self) -> Option<&dyn LogOps> {
+        None
+    }
+}
+
+/// Actions and the queue.
+pub trait QueueOps: Send + Sync {
+    /// Accepts one or several actions, all or none; returns only after they are durably stored.
+    fn submit<'a>(&'a self, actions: Vec<ActionRequest>, cx: &'a ChangeContext) -> Answer<'a, SubmitAnswer>;
+    /// Actions, newest first.
+    fn actions(&self, filter: ActionFilter) -> Answer<'_, RecentActions>;
+    /// One action in whatever state.
+    fn action<'a>(&'a self, id: &'a str) -> Answer<'a, ActionRecord>;
+    /// What matching actions have in common.
+    fn patterns(&self, filter: ActionFilter) -> Answer<'_, ActionPatterns>;
+    /// The runbook's counts; from memory, no query.
+    fn status(&self) -> Answer<'_, QueueStatus>;
+    /// Waiting items by priority.
+    fn listing(&self) -> Answer<'_, QueueListing>;
+    /// Items of a view.
+    fn items(&self, filter: QueueFilter) -> Answer<'_, QueueItems>;
+    /// One item.
+    fn item<'a>(&'a self, id: &'a str) -> Answer<'a, QueueItem>;
+    /// Moves one item to the dead letters. `CONFLICT` when it is executing.
+    fn remove<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Moves many items to the dead letters.
+    fn clear<'a>(&'a self, request: ClearRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Puts removed items back where they were.
+    fn restore<'a>(&'a self, request: IdsRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Drives failed items again, paced.
+    fn retry<'a>(&'a self, request: IdsRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Pauses in force.
+    fn pauses(&self) -> Answer<'_, Vec<Pause>>;
+    /// Sets a pause.
+    fn pause<'a>(&'a self, scope: PauseScope, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Ends a pause.
+    fn resume<'a>(&'a self, request: PauseRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+}
+
+/// Circuit breakers.
+pub trait CircuitOps: Send + Sync {
+    /// All of them.
+    fn list(&self) -> Answer<'_, Vec<Circuit>>;
+    /// Transitions, newest first, at most `limit`.
+    fn history(
+        &self,
+        platform: Option<Platform>,
+        since: Option<Time>,
+        limit: u64,
+    ) -> Answer<'_, Vec<CircuitTransition>>;
+    /// Closes one.
+    fn reset<'a>(&'a self, platform: Platform, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+}
+
+/// Rate limits.
+pub trait LimitOps: Send + Sync {
+    /// All of them.
+    fn list(&self) -> Answer<'_, Vec<RateLimitStatus>>;
+}
+
+/// Executors, components, health, host.
+pub trait ServiceOps: Send + Sync {
+    /// Health of the whole.
+    fn health(&self) -> Answer<'_, HealthReport>;
+    /// One screen about everything; the routes fill in `service`.
+    fn system(&self, service: ServiceInfo) -> Answer<'_, SystemStatus>;
+    /// The host.
+    fn host(&self) -> Answer<'_, HostStatus>;
+    /// All executors.
+    fn executors(&self) -> Answer<'_, Vec<ExecutorStatus>>;
+    /// The parts.
+    fn components(&self) -> Answer<'_, Vec<ComponentStatus>>;
+    /// Looks at one part closely: a real write and read, a real round trip, real counts.
+    fn check(&self, component: Component) -> Answer<'_, ComponentCheck>;
+    /// Restarts one part (or one platform's executor) after a drain.
+    fn restart<'a>(
+        &'a self,
+        component: Component,
+        platform: Option<Platform>,
+        drain: Duration,
+        cx: &'a ChangeContext,
+    ) -> Answer<'a, RestartAnswer>;
+    /// Asks a platform who we are, with the service's credential.
+    fn auth(&self, platform: Platform) -> Answer<'_, AuthStatus>;
+    /// Empties the response caches (never idempotency records).
+    fn clear_caches<'a>(&'a self, cx: &'a ChangeContext) -> Answer<'a, CacheCleared>;
+}
+
+/// Metrics.
+pub trait MetricsOps: Send + Sync {
+    /// The documented metrics: window `1h`, `6h`, `24h` or `7d`.
+    fn actions(&self, window: &str, platform: Option<Platform>) -> Answer<'_, ActionMetrics>;
+    /// A window beside the one before it.
+    fn performance(&self, window: Duration, platform: Option<Platform>) -> Answer<'_, Performance>;
+    /// Requests really sent.
+    fn requests(&self, window: Duration, platform: Option<Platform>) -> Answer<'_, RequestMetrics>;
+    /// Actions by platform and type.
+    fn breakdown(&self, window: Duration, platform: Option<Platform>) -> Answer<'_, ActionBreakdown>;
+    /// The OpenMetrics text, ending with `# EOF`.
+    fn open_metrics(&self) -> Answer<'_, String>;
+}
+
+/// Settings at run time.
+pub trait ConfigOps: Send + Sync {
+    /// All settings, by name.
+    fn list(&self) -> Answer<'_, Vec<ConfigEntry>>;
+    /// One setting.
+    fn get<'a>(&'a self, name: &'a str) -> Answer<'a, ConfigEntry>;
+    /// Sets one.
+    fn set<'a>(&'a self, name: &'a str, set: ConfigSet, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry>;
+    /// Back to the environment's value or the default.
+    fn unset<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry>;
+    /// Looks at all of them.
+    fn validate(&self) -> Answer<'_, ConfigReport>;
+}
+
+/// Error log.
+pub trait LogOps: Send + Sync {
+    /// Errors, newest first.
+    fn errors(&self, filter: ErrorFilter) -> Answer<'_, ErrorLog>;
+}

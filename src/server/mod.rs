@@ -1,0 +1,3 @@
+//! The embedded orchestrator's edge: routes, workers and storage around the engine.
+
+pub mod backend;
