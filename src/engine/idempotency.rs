@@ -15,6 +15,11 @@ pub fn fingerprint(params: &Value) -> String {
     sha256_hex(&canonical_json(params), 16)
 }
 
+/// What a key stands for: the same action on the same target with the same parameters.
+pub fn action_fingerprint(action: &str, target: &str, params: &Value) -> String {
+    format!("{action}:{target}:{}", fingerprint(params))
+}
+
 /// What is known of a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {

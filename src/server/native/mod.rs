@@ -1,0 +1,3 @@
+//! The orchestrator inside: SQLite store, queue, workers and executors behind the admin API's seam.
+
+pub mod store;

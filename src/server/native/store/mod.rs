@@ -1,0 +1,129 @@
+//! The truth on disk: SQLite in WAL mode, written by one thread that groups commits, read by connections of their own.
+//!
+//! A write is acknowledged only after the commit that holds it has been synced. What cannot be written is refused with a
+//! [`StoreError`]; nothing is acknowledged and lost.
+
+pub mod actions;
+pub mod dead;
+mod error;
+pub mod journal;
+pub mod query;
+mod readers;
+mod rows;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use error::{StoreError, Trouble};
+pub use readers::Readers;
+pub use rows::{Dead, QueueRow, substitutable};
+pub use writer::Writer;
+
+use rusqlite::Connection;
+
+/// File name of the database inside the data folder.
+pub const FILE: &str = "orchestrator.db";
+/// File whose lock says that a service owns the data folder.
+const LOCK_FILE: &str = "orchestrator.lock";
+
+/// The open store. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    path: Arc<PathBuf>,
+    writer: Arc<Writer>,
+    readers: Arc<Readers>,
+    /// Held as long as any clone lives, so that two services never share a data folder.
+    _lock: Arc<std::fs::File>,
+}
+
+impl Store {
+    /// Opens or makes the store in a data folder and brings its schema up to date.
+    pub fn open(data_dir: &Path) -> Result<Store, StoreError> {
+        let path = data_dir.join(FILE);
+        std::fs::create_dir_all(data_dir).map_err(|e| StoreError::io("create the data folder", data_dir, &e))?;
+        let lock = lock(&data_dir.join(LOCK_FILE))?;
+        let conn = Self::connect(&path)?;
+        let readers = Readers::new(path.clone());
+        Ok(Store {
+            path: Arc::new(path),
+            writer: Arc::new(Writer::start(conn)?),
+            readers: Arc::new(readers),
+            _lock: Arc::new(lock),
+        })
+    }
+
+    fn connect(path: &Path) -> Result<Connection, StoreError> {
+        let mut conn = Connection::open(path).map_err(StoreError::from)?;
+        schema::prepare(&mut conn)?;
+        Ok(conn)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The writing side.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// The reading side.
+    pub fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    /// What is wrong with it now, if anything.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.writer.trouble()
+    }
+
+    /// Closes every connection and opens new ones; writes that arrive meanwhile wait.
+    pub async fn reopen(&self) -> Result<(), StoreError> {
+        self.readers.close();
+        let path = Arc::clone(&self.path);
+        self.writer.replace(move || Self::connect(&path)).await
+    }
+
+    /// Changes in one transaction, acknowledged after its sync.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        op: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.write(op).await
+    }
+
+    /// Reads in a consistent view, away from the async threads.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        op: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = Arc::clone(&self.readers);
+        let work = tokio::task::spawn_blocking(move || readers.with(op));
+        work.await.unwrap_or_else(|e| Err(StoreError::Other(format!("a read of the store ended early: {e}"))))
+    }
+
+    /// Finishes what was handed over and stops the writing thread. Reads still work.
+    pub async fn close(&self) {
+        self.writer.stop().await;
+    }
+}
+
+fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|e| StoreError::io("open the lock", path, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(path.display().to_string())),
+        Err(std::fs::TryLockError::Error(e)) => Err(StoreError::io("lock", path, &e)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Tables and how they came to be: `user_version` counts the migrations a file has seen.
+//!
+//! `actions` has one row per action in whatever state and is small; the parameters are in `payloads`, read when an action
+//! runs; `queue` has a row only for what waits, runs, was removed or is in doubt, so that a start reads little.
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::StoreError;
+
+/// Each entry takes a file from its index to the next version.
+const MIGRATIONS: [&str; 1] = ["
+CREATE TABLE actions (
+    seq             INTEGER PRIMARY KEY,
+    id              TEXT    NOT NULL UNIQUE,
+    type            INTEGER NOT NULL,
+    platform        INTEGER NOT NULL,
+    priority        INTEGER NOT NULL,
+    status          INTEGER NOT NULL,
+    queued_at       INTEGER NOT NULL,
+    ended_at        INTEGER,
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    execution_ms    INTEGER,
+    queue_ms        INTEGER,
+    fallback        INTEGER,
+    correlation_id  TEXT,
+    user_id         TEXT,
+    source          TEXT,
+    workflow_id     TEXT,
+    tags            TEXT,
+    idempotency_key TEXT,
+    result          TEXT,
+    error           TEXT,
+    removed_by      TEXT,
+    version         INTEGER NOT NULL DEFAULT 1
+);
+CREATE INDEX actions_dead ON actions (status, ended_at) WHERE status >= 3;
+CREATE TABLE payloads (
+    seq     INTEGER PRIMARY KEY,
+    data    TEXT NOT NULL,
+    options TEXT
+);
+CREATE TABLE queue (
+    seq         INTEGER PRIMARY KEY,
+    state       INTEGER NOT NULL DEFAULT 0,
+    type        INTEGER NOT NULL,
+    platform    INTEGER NOT NULL,
+    via         INTEGER,
+    priority    INTEGER NOT NULL,
+    queued_at   INTEGER NOT NULL,
+    due         INTEGER,
+    wait        INTEGER NOT NULL DEFAULT 0,
+    tries       INTEGER NOT NULL DEFAULT 0,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    first_at    INTEGER,
+    in_doubt    INTEGER NOT NULL DEFAULT 0,
+    intent_at   INTEGER,
+    user        INTEGER NOT NULL DEFAULT 0,
+    workflow    INTEGER NOT NULL DEFAULT 0,
+    batch       INTEGER NOT NULL DEFAULT 0,
+    error       TEXT,
+    version     INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE idempotency (
+    seq               INTEGER PRIMARY KEY,
+    key               TEXT    NOT NULL UNIQUE,
+    fingerprint       TEXT    NOT NULL,
+    created_at        INTEGER NOT NULL,
+    expires_at        INTEGER NOT NULL,
+    prevented         INTEGER NOT NULL DEFAULT 0,
+    last_prevented_at INTEGER,
+    collisions        INTEGER NOT NULL DEFAULT 0,
+    last_collision_at INTEGER
+);
+CREATE TABLE circuits (
+    platform      INTEGER PRIMARY KEY,
+    opened_at     INTEGER,
+    failure_count INTEGER NOT NULL,
+    last_failure  INTEGER,
+    version       INTEGER NOT NULL
+);
+CREATE TABLE circuit_transitions (
+    id            INTEGER PRIMARY KEY,
+    at            INTEGER NOT NULL,
+    platform      INTEGER NOT NULL,
+    from_state    INTEGER NOT NULL,
+    to_state      INTEGER NOT NULL,
+    reason        TEXT    NOT NULL,
+    failure_count INTEGER NOT NULL
+);
+CREATE TABLE pauses (
+    scope  INTEGER PRIMARY KEY,
+    owner  TEXT    NOT NULL,
+    reason TEXT,
+    since  INTEGER NOT NULL
+);
+CREATE TABLE auth (
+    platform        INTEGER PRIMARY KEY,
+    last_success_at INTEGER,
+    identity        TEXT,
+    refusal         TEXT
+);
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+"];
+
+/// The version this program writes.
+pub const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Sets up a writing connection and brings the schema up to date.
+pub fn prepare(conn: &mut Connection) -> Result<(), StoreError> {
+    conn.set_prepared_statement_cache_capacity(64);
+    conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: the WAL is synced at every commit, so an acknowledged action survives a power cut.
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    migrate(conn)
+}
+
+/// A connection that only reads.
+pub fn open_reader(path: &std::path::Path) -> Result<Connection, StoreError> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.set_prepared_statement_cache_capacity(32);
+    conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(conn)
+}
+
+fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > VERSION {
+        return Err(StoreError::TooNew(format!(
+            "the database has schema version {found}, this program knows up to {VERSION}"
+        )));
+    }
+    for step in &MIGRATIONS[usize::try_from(found).unwrap_or(0)..] {
+        tx.execute_batch(step)?;
+    }
+    tx.pragma_update(None, "user_version", VERSION)?;
+    // A row that changes with every start: a file that cannot be written is refused here, not at the first action.
+    tx.execute(
+        "INSERT INTO meta VALUES ('starts', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1",
+        [],
+    )?;
+    tx.commit()?;
+    Ok(())
+}
