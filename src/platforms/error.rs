@@ -32,6 +32,54 @@ pub struct PlatformError {
     pub delivery: Delivery,
 }
 
+impl PlatformError {
+    /// A failure that happened before anything was sent, or that cannot have had an effect.
+    pub fn new(platform: Platform, code: ErrorCode, message: impl Into<String>) -> Self {
+        PlatformError {
+            platform,
+            code,
+            message: message.into(),
+            http_status: None,
+            request_id: None,
+            retry_after: None,
+            delivery: Delivery::NotDelivered,
+        }
+    }
+
+    /// The action's data cannot be sent as it is.
+    pub fn invalid(platform: Platform, message: impl Into<String>) -> Self {
+        PlatformError::new(platform, ErrorCode::ValidationError, message)
+    }
+}
+
+/// The words `test auth` shows for a failed sign-in: `Invalid API key` and its like; the whole message for what is not
+/// about the credential.
+pub fn auth_error_text(error: &PlatformError) -> String {
+    if error.code != ErrorCode::AuthError || error.http_status.is_none() {
+        return error.message.clone();
+    }
+    let message = error.message.to_ascii_lowercase();
+    let says = |words: &str| message.contains(words);
+    let text = match error.platform {
+        Platform::Notion => "Invalid API key",
+        Platform::Trello if says("expired") => "Token expired",
+        Platform::Trello if says("missing scopes") => "Token lacks scopes",
+        Platform::Trello if says("token") => "Invalid token",
+        Platform::Trello => "Invalid API key",
+        Platform::Slack if says("token_expired") => "Token expired",
+        Platform::Slack if says("token_revoked") => "Token revoked",
+        Platform::Slack if says("account_inactive") => "Account inactive",
+        Platform::Slack => "Invalid token",
+        Platform::Drive | Platform::Sheets if says("clock") => {
+            "Clock skew: Google refuses the time in the key's signature"
+        }
+        Platform::Drive | Platform::Sheets if says("signature") => "Invalid service account key",
+        Platform::Drive | Platform::Sheets if says("expired or revoked") => "Token expired or revoked",
+        Platform::Drive | Platform::Sheets => "Invalid credentials",
+    };
+    text.to_string()
+}
+
 impl std::fmt::Display for PlatformError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({}", self.message, self.platform)?;

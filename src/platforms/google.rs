@@ -1,0 +1,154 @@
+//! Google access tokens: asked for when needed, kept until shortly before they end, one request at a time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use serde_json::{Value, json};
+
+use super::PlatformError;
+use super::answer::phrase;
+use super::clients::{Effect, Payload, Session, lock};
+use super::credentials::GoogleKey;
+use crate::http::{Failure, HeaderMap, Method, Url};
+use crate::secret::Secret;
+use crate::wire::{ErrorCode, Time};
+
+/// What the tokens are good for: files and cells, of anything the account can see.
+const SCOPES: &str = "https://www.googleapis.com/auth/drive https://www.googleapis.com/auth/spreadsheets";
+
+/// A token this close to its end is replaced.
+const SPARE: Duration = Duration::from_secs(60);
+
+/// Google's longest life of a signed request.
+const LIFE_S: i64 = 3600;
+
+/// The access tokens of the credentials in use.
+#[derive(Default)]
+pub(super) struct Tokens {
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Held while a token is asked for, so that others wait for the same one.
+    refreshing: tokio::sync::Mutex<()>,
+    token: Mutex<Option<Token>>,
+}
+
+#[derive(Clone)]
+struct Token {
+    value: Secret,
+    ends: Time,
+}
+
+impl Tokens {
+    /// A token that is good for a while yet, and not the one that Google `refused`.
+    pub(super) async fn access_token(
+        &self,
+        session: &Session,
+        key: &GoogleKey,
+        refused: Option<&Secret>,
+    ) -> Result<Secret, PlatformError> {
+        let slot = lock(&self.slots).entry(key.fingerprint()).or_default().clone();
+        let usable = |slot: &Slot| slot.fresh(session.now()).filter(|token| Some(token) != refused);
+        if let Some(token) = usable(&slot) {
+            return Ok(token);
+        }
+        let _one_at_a_time = slot.refreshing.lock().await;
+        // Somebody else may have renewed it while this one waited.
+        if let Some(token) = usable(&slot) {
+            return Ok(token);
+        }
+        let token = ask_for_token(session, key).await?;
+        *lock(&slot.token) = Some(token.clone());
+        Ok(token.value)
+    }
+
+    /// Drops every token.
+    pub(super) fn forget_all(&self) {
+        lock(&self.slots).clear();
+    }
+
+    /// The values in use, for the filter that keeps them out of texts.
+    pub(super) fn values(&self) -> Vec<Secret> {
+        lock(&self.slots).values().filter_map(|slot| Some(lock(&slot.token).as_ref()?.value.clone())).collect()
+    }
+}
+
+impl Slot {
+    fn fresh(&self, now: Time) -> Option<Secret> {
+        lock(&self.token).as_ref().filter(|t| now + SPARE < t.ends).map(|t| t.value.clone())
+    }
+}
+
+async fn ask_for_token(session: &Session, key: &GoogleKey) -> Result<Token, PlatformError> {
+    let now = session.now();
+    let (uri, form) = match key {
+        GoogleKey::ServiceAccount { email, key_id, private_key, token_uri } => {
+            let uri = token_uri.clone().unwrap_or_else(|| session.endpoints().google_token.clone());
+            let assertion = sign(email, key_id.as_deref(), private_key, &uri, now)
+                .map_err(|why| session.fail(ErrorCode::AuthError, phrase(ErrorCode::AuthError, &why)))?;
+            let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer".to_string();
+            (uri, vec![("grant_type", grant), ("assertion", assertion)])
+        }
+        GoogleKey::Refresh { client_id, client_secret, refresh_token } => (
+            session.endpoints().google_token.clone(),
+            vec![
+                ("grant_type", "refresh_token".to_string()),
+                ("client_id", client_id.clone()),
+                ("client_secret", client_secret.expose().to_string()),
+                ("refresh_token", refresh_token.expose().to_string()),
+            ],
+        ),
+    };
+    let url: Url = uri.parse().map_err(|e| session.invalid(Failure::bad_url(&uri, e).cause))?;
+    let headers = HeaderMap::new();
+    let answer = session
+        .exchange("oauth2.token", Effect::Read, &Method::POST, &url, headers, &Payload::Form(form))
+        .await
+        .map_err(PlatformError::from)?;
+    let Some(value) = answer["access_token"].as_str().filter(|v| !v.is_empty()) else {
+        return Err(session.fail(ErrorCode::UnknownError, "Google's token endpoint answered without an access token"));
+    };
+    let life = answer["expires_in"].as_u64().unwrap_or(LIFE_S.unsigned_abs()).min(86_400);
+    Ok(Token { value: Secret::new(value), ends: now + Duration::from_secs(life) })
+}
+
+/// A signed request for a token (RS256 JWT).
+fn sign(email: &str, key_id: Option<&str>, private_key: &Secret, audience: &str, now: Time) -> Result<String, String> {
+    let key = read_key(private_key.expose())?;
+    let mut header = json!({"alg": "RS256", "typ": "JWT"});
+    if let Some(id) = key_id {
+        header["kid"] = Value::from(id);
+    }
+    let issued = now.0.div_euclid(1000);
+    let claims = json!({"iss": email, "scope": SCOPES, "aud": audience, "iat": issued, "exp": issued + LIFE_S});
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", encode(&header), encode(&claims));
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+        .map_err(|_| "the service account key cannot sign".to_string())?;
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// Reads an RSA key in PEM, PKCS#8 as Google hands out or the older PKCS#1.
+fn read_key(pem: &str) -> Result<RsaKeyPair, String> {
+    let bad = |why: &str| format!("the service account's private key cannot be used: {why}");
+    let begin = pem.find("-----BEGIN ").ok_or_else(|| bad("it is not PEM"))?;
+    let body = &pem[begin + "-----BEGIN ".len()..];
+    let (label, body) = body.split_once("-----").ok_or_else(|| bad("it is not PEM"))?;
+    let (body, _) = body.split_once("-----END ").ok_or_else(|| bad("its end is missing"))?;
+    let compact: String = body.split_whitespace().collect();
+    let der = STANDARD.decode(compact).map_err(|_| bad("it is not base64"))?;
+    let key = match label {
+        "PRIVATE KEY" => RsaKeyPair::from_pkcs8(&der),
+        "RSA PRIVATE KEY" => RsaKeyPair::from_der(&der),
+        other => return Err(bad(&format!("it is a `{other}`"))),
+    };
+    key.map_err(|e| bad(&e.to_string()))
+}
