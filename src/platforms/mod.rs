@@ -21,6 +21,8 @@ mod notion;
 mod sheets;
 mod slack;
 pub mod status;
+#[cfg(test)]
+mod tests;
 mod trello;
 
 use std::time::Duration;
