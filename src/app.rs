@@ -1,1 +1,131 @@
-//! Being built.
+//! [`App`]: what every command is handed. It knows the settings, the clock, the streams, the person and the targets,
+//! and is the only way to the guard.
+
+mod target;
+mod watch;
+
+pub use target::Target;
+pub use watch::WatchArgs;
+
+use std::cell::RefCell;
+
+use crate::clock::Clock;
+use crate::error::Explained;
+use crate::guard::{Approval, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
+use crate::output::{Output, Report, Style};
+use crate::settings::Settings;
+use crate::wire::{EffectKind, Time};
+
+/// What every command is handed.
+pub struct App {
+    /// What was set, and where.
+    pub settings: Settings,
+    /// What time it is.
+    pub clock: Clock,
+    /// The streams.
+    pub output: Output,
+    /// The person.
+    pub prompt: Box<dyn Prompt>,
+    /// Receipts of changes.
+    pub receipts: Receipts,
+    target: tokio::sync::OnceCell<Target>,
+    /// Approved, and no outcome written yet.
+    open: RefCell<Option<Receipt>>,
+}
+
+impl App {
+    /// The app of this process.
+    pub fn new(settings: Settings) -> Self {
+        let clock = Clock::system();
+        let style = |make: fn(_, &_, _) -> Style| make(settings.color.value, &settings.env, clock.now());
+        let output = Output::new(settings.output.value, settings.quiet, style(Style::stdout), style(Style::stderr));
+        let receipts = Receipts::new(&settings.places);
+        App {
+            settings,
+            clock,
+            output,
+            prompt: Box::new(Terminal),
+            receipts,
+            target: tokio::sync::OnceCell::new(),
+            open: RefCell::new(None),
+        }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Whether `-v` or `--verbose` was given.
+    pub fn is_verbose(&self) -> bool {
+        self.settings.verbosity > 0
+    }
+
+    /// Writes the answer.
+    pub fn emit<R: Report + ?Sized>(&self, report: &R) -> anyhow::Result<()> {
+        self.output.emit(report)
+    }
+
+    /// Says something to the person, on stderr, unless `-q`.
+    pub fn note(&self, text: impl AsRef<str>) {
+        self.output.note(text.as_ref());
+    }
+
+    /// Where the context in use points, found out once.
+    pub async fn target(&self) -> anyhow::Result<&Target> {
+        self.target.get_or_try_init(|| Target::resolve(&self.settings, &self.clock)).await
+    }
+
+    /// Shows the plan and gets the consent. `None` after `--dry-run`; a declined plan is an error that ends with 10.
+    pub async fn approve(&self, plan: &Plan) -> anyhow::Result<Option<Approval>> {
+        let target = self.target().await?;
+        let guard = Guard {
+            context: self.settings.context()?,
+            url: target.url.as_str().trim_end_matches('/').to_owned(),
+            server_environment: None,
+            output: &self.output,
+            prompt: self.prompt.as_ref(),
+            receipts: &self.receipts,
+            clock: &self.clock,
+            env: &self.settings.env,
+        };
+        let approval = guard.approve(plan)?;
+        *self.open.borrow_mut() = approval.as_ref().map(|a| a.receipt().clone());
+        Ok(approval)
+    }
+
+    /// Writes down what became of an approved change, and tells the person how to take it back.
+    pub fn receipt(&self, approval: &Approval, items: Vec<ReceiptItem>) -> anyhow::Result<()> {
+        self.open.borrow_mut().take();
+        let mut receipt = approval.receipt().clone();
+        if receipt.id.is_empty() {
+            return Ok(());
+        }
+        let changed = items.iter().any(|i| matches!(i.effect, EffectKind::Applied | EffectKind::Accepted));
+        receipt.state = ReceiptState::Done;
+        receipt.items = items;
+        let undo = if receipt.can_be_undone() {
+            format!("opsctl undo {}", receipt.id)
+        } else if changed {
+            "none".into()
+        } else {
+            "nothing to undo".into()
+        };
+        match self.receipts.save(&receipt) {
+            Ok(()) => self.note(format!("receipt: {}  undo: {undo}", receipt.id)),
+            // The change happened: its own answer must not be hidden behind this.
+            Err(error) => self.output.warn(&format!("the receipt {} was not completed: {error:#}", receipt.id)),
+        }
+        Ok(())
+    }
+
+    /// After an error: a change that was approved and has no outcome gets the error into its receipt.
+    pub(crate) fn close_receipt(&self, error: &anyhow::Error) {
+        let Some(mut receipt) = self.open.borrow_mut().take().filter(|r| !r.id.is_empty()) else { return };
+        receipt.state = ReceiptState::Failed;
+        receipt.error = Some(Explained::from_error(error).message);
+        if let Err(error) = self.receipts.save(&receipt) {
+            self.output.warn(&format!("the receipt {} was not completed: {error:#}", receipt.id));
+        }
+    }
+}

@@ -1,1 +1,190 @@
-//! Being built.
+//! The root parser, the global flags, and the way from the command line to an exit code.
+
+mod help;
+mod usage;
+
+pub(crate) use help::about;
+pub use usage::fault_of;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, FromArgMatches};
+
+use crate::aliases;
+use crate::app::App;
+use crate::commands::Command;
+use crate::error::{Explained, Fault, Kind, Outcome};
+use crate::output::{ColorChoice, Format, Output, Style};
+use crate::settings::{Env, Flags, Settings, parse_duration};
+
+/// The variable by which a shell asks for completions.
+pub const COMPLETE_VARIABLE: &str = "OPSCTL_COMPLETE";
+
+/// Flags that every command takes, before or after its words.
+#[derive(Args, Clone, Debug)]
+struct Globals {
+    /// How the answer is written: table, json, jsonl or csv
+    #[arg(short, long, global = true, value_name = "FORMAT", value_parser = Format::WORDS, hide_possible_values = true)]
+    #[arg(help_heading = "Global options", hide_short_help = true)]
+    output: Option<String>,
+
+    /// Context to use: local, sandbox, or one of yours
+    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(help_heading = "Global options", hide_short_help = true)]
+    context: Option<String>,
+
+    /// Colour: auto, always or never
+    #[arg(long, global = true, value_name = "WHEN", value_parser = ColorChoice::WORDS, hide_possible_values = true)]
+    #[arg(help_heading = "Global options", hide_short_help = true)]
+    color: Option<String>,
+
+    /// Limit for a whole call to the orchestrator: 500ms, 30s
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_timeout)]
+    #[arg(help_heading = "Global options", hide_short_help = true)]
+    timeout: Option<Duration>,
+
+    /// No notes, no progress
+    #[arg(short, long, global = true, help_heading = "Global options", hide_short_help = true)]
+    quiet: bool,
+
+    /// Say more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(help_heading = "Global options", hide_short_help = true)]
+    verbose: u8,
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, Fault> {
+    let limit = parse_duration(text)?;
+    if limit.is_zero() {
+        return Err(Fault::usage("a timeout of nothing")
+            .because("no call could end in time")
+            .hint("write 500ms or 30s"));
+    }
+    Ok(limit)
+}
+
+impl Globals {
+    fn into_flags(self) -> Flags {
+        // The parser let only known words through.
+        Flags {
+            output: self.output.and_then(|w| w.parse().ok()),
+            context: self.context,
+            color: self.color.and_then(|w| w.parse().ok()),
+            timeout: self.timeout,
+            quiet: self.quiet,
+            verbosity: self.verbose,
+        }
+    }
+}
+
+/// The whole command line. Nouns fill in their verbs only when they are asked for.
+pub fn command() -> clap::Command {
+    let root = clap::Command::new("opsctl")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("The on-call engineer's tool for an AI-operations orchestrator")
+        .max_term_width(80)
+        .subcommand_required(true)
+        .arg_required_else_help(false)
+        .override_help(help::root());
+    Command::define(Globals::augment_args(root))
+}
+
+/// Runs the process: completions if a shell asks, then the command line.
+pub fn main() -> ExitCode {
+    clap_complete::CompleteEnv::with_factory(command).var(COMPLETE_VARIABLE).complete();
+    run(std::env::args_os().collect(), Env::process())
+}
+
+/// Runs one command line in an environment.
+pub fn run(args: Vec<OsString>, env: Env) -> ExitCode {
+    let typed = args.clone();
+    let args = aliases::rewrite(args);
+    let parsed = usage::optional_value_followed_by_word(&args).and_then(|()| {
+        let matches = command().try_get_matches_from(&args).map_err(Box::new)?;
+        let globals = Globals::from_arg_matches(&matches).map_err(Box::new)?;
+        Ok((globals, Command::from_matches(&matches).map_err(Box::new)?))
+    });
+    match parsed {
+        Ok((globals, command)) => execute(globals.into_flags(), env, command),
+        Err(usage::Wrong::Usage(fault)) => early_error(&typed, &env, (*fault).into()),
+        Err(usage::Wrong::Parser(error)) if !error.use_stderr() => {
+            let output = early_output(&typed, &env);
+            let text = error.render();
+            let text = if output.stdout.color { text.ansi().to_string() } else { text.to_string() };
+            match output.write(&text) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => finish(&output, Err(error)),
+            }
+        }
+        Err(usage::Wrong::Parser(error)) => early_error(&typed, &env, fault_of(&error, &typed, &args).into()),
+    }
+}
+
+fn execute(flags: Flags, env: Env, command: Command) -> ExitCode {
+    let early = early_output_of(&flags, &env);
+    let settings = if command.reads_config() { Settings::load(flags, env) } else { Settings::without_file(flags, env) };
+    let app = match settings {
+        Ok(settings) => App::new(settings),
+        Err(error) => return finish(&early, Err(error)),
+    };
+    let result = match runtime(&command) {
+        Ok(runtime) => runtime.block_on(async {
+            if command.owns_signals() {
+                return command.run(&app).await;
+            }
+            tokio::select! {
+                result = command.run(&app) => result,
+                _ = tokio::signal::ctrl_c() => Err(Fault::new(Kind::Interrupted, "interrupted").into()),
+            }
+        }),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = &result {
+        app.close_receipt(error);
+    }
+    finish(&app.output, result)
+}
+
+fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
+    match command.workers() {
+        0 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        workers => tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
+    }
+}
+
+fn finish(output: &Output, result: anyhow::Result<Outcome>) -> ExitCode {
+    match result {
+        Ok(outcome) => outcome.exit_code().into(),
+        Err(error) => {
+            output.error(&error);
+            Explained::from_error(&error).kind.exit_code().into()
+        }
+    }
+}
+
+/// An error before the settings are known: the flags are read off the command line as far as they are there.
+fn early_error(args: &[OsString], env: &Env, error: anyhow::Error) -> ExitCode {
+    finish(&early_output(args, env), Err(error))
+}
+
+fn early_output(args: &[OsString], env: &Env) -> Output {
+    let flags = Flags {
+        output: aliases::early_value(args, "output").and_then(|w| w.parse().ok()),
+        color: aliases::early_value(args, "color").and_then(|w| w.parse().ok()),
+        ..Flags::default()
+    };
+    early_output_of(&flags, env)
+}
+
+fn early_output_of(flags: &Flags, env: &Env) -> Output {
+    let of_env = |name| env.non_empty(name);
+    let format = flags.output.or_else(|| of_env("OPSCTL_OUTPUT")?.parse().ok()).unwrap_or_default();
+    let color = flags.color.or_else(|| of_env("OPSCTL_COLOR")?.parse().ok()).unwrap_or_default();
+    let now = crate::clock::Clock::system().now();
+    Output::new(format, flags.quiet, Style::stdout(color, env, now), Style::stderr(color, env, now))
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the map of this crate.
 
+pub mod aliases;
 pub mod analysis;
 pub mod app;
 pub mod cli;

@@ -1,3 +1,5 @@
 //! The `opsctl` binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    opsctl::cli::main()
+}

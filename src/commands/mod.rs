@@ -1,1 +1,117 @@
-//! Being built.
+//! The verbs. One noun is one file or folder; each verb has its clap arguments, its `run`, and the report it returns.
+//!
+//! To add a verb `circuit reset`:
+//! 1. `src/commands/circuit/reset.rs` (or `circuit.rs` for a small noun): a `#[derive(clap::Args)]` struct with
+//!    `pub async fn run(self, app: &App) -> anyhow::Result<Outcome>`. One that changes something flattens
+//!    `guard::ChangeArgs`; one that shows a state flattens `app::WatchArgs`.
+//! 2. A line in the noun's `#[derive(clap::Subcommand)]` enum, and in the `match` of its `run`.
+//! 3. A line in `aliases::VERBS`, in alphabetical order: canonical words, other spellings, effect class.
+//! 4. For a new noun: a line in `commands!` below, and one in `cli::help` if it is not there yet.
+//! 5. `OPSCTL_BLESS=1 cargo test generated` rewrites the man pages and completions.
+
+pub mod completions;
+pub mod context;
+pub mod man;
+pub mod version;
+
+use clap::{Args, FromArgMatches, Subcommand};
+
+use crate::aliases;
+use crate::app::App;
+use crate::error::Outcome;
+
+/// Declares the root commands: `verbs` for a noun with verbs, `alone` for a command by itself. Their arguments are
+/// only built when the command line names them: building all of them costs more than a whole start.
+macro_rules! commands {
+    ($($name:literal => $variant:ident($kind:ident $args:ty)),+ $(,)?) => {
+        /// A parsed command.
+        pub enum Command { $(#[allow(missing_docs)] $variant($args)),+ }
+
+        impl Command {
+            /// Adds every root command to the parser.
+            pub(crate) fn define(root: clap::Command) -> clap::Command {
+                root$(.subcommand(noun($name).defer(|command| define::$kind::<$args>(command))))+
+            }
+
+            /// Takes the parsed command out of the matches.
+            pub(crate) fn from_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+                match matches.subcommand() {
+                    $(Some(($name, matches)) => <$args>::from_arg_matches(matches).map(Command::$variant),)+
+                    _ => Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand)),
+                }
+            }
+
+            /// Runs it.
+            pub(crate) async fn run(self, app: &App) -> anyhow::Result<Outcome> {
+                match self { $(Command::$variant(command) => command.run(app).await),+ }
+            }
+        }
+    };
+}
+
+commands! {
+    "context" => Context(verbs context::Verb),
+    "version" => Version(alone version::VersionArgs),
+    "completions" => Completions(alone completions::CompletionsArgs),
+    "man" => Man(alone man::ManArgs),
+}
+
+impl Command {
+    /// Whether `config.toml` matters to it. What helps to repair a broken one has to work without it.
+    pub(crate) fn reads_config(&self) -> bool {
+        !matches!(self, Command::Version(_) | Command::Completions(_) | Command::Man(_))
+    }
+
+    /// Whether it deals with Ctrl-C itself.
+    pub(crate) fn owns_signals(&self) -> bool {
+        false
+    }
+
+    /// Worker threads of its runtime; 0 for none beside the main thread.
+    pub(crate) fn workers(&self) -> usize {
+        0
+    }
+}
+
+fn noun(name: &'static str) -> clap::Command {
+    let command = clap::Command::new(name);
+    match crate::cli::about(name) {
+        Some(about) => command.about(about),
+        None => command,
+    }
+}
+
+/// How a root command is filled in when it is asked for.
+mod define {
+    use super::*;
+
+    pub(super) fn verbs<T: Subcommand>(command: clap::Command) -> clap::Command {
+        let noun = command.get_name().to_owned();
+        let about = crate::cli::about(&noun).unwrap_or_default();
+        T::augment_subcommands(command)
+            .about(about)
+            .long_about(None::<&str>)
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .disable_help_subcommand(true)
+            .mut_subcommands(|verb| {
+                let words = format!("{noun} {}", verb.get_name());
+                with_effect(verb, &words)
+            })
+    }
+
+    pub(super) fn alone<T: Args>(command: clap::Command) -> clap::Command {
+        let name = command.get_name().to_owned();
+        with_effect(T::augment_args(command), &name)
+    }
+
+    /// Every help page says what the verb does to the world.
+    fn with_effect(command: clap::Command, words: &str) -> clap::Command {
+        match aliases::find(words) {
+            Some(verb) => command
+                .after_help(format!("Effect: {}\nGlobal options: see opsctl --help", verb.class.effect()))
+                .after_long_help(format!("Effect: {}", verb.class.effect())),
+            None => command,
+        }
+    }
+}

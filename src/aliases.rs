@@ -1,0 +1,247 @@
+//! The verbs of this build, each with its other spellings: the one table that spelling, help and suggestions use.
+//!
+//! Every verb runs as its canonical words with a space or a colon, and so does every other spelling listed here. Only
+//! pairs in the table exist; free word order would collide (`restart executors`, `executor restart`).
+
+use std::ffi::{OsStr, OsString};
+
+/// What a verb does to the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Reads.
+    R,
+    /// Reads a platform.
+    Rx,
+    /// Changes, easily undone.
+    M1,
+    /// Disrupts service or state, recoverable.
+    M2,
+    /// Destroys, reaches people outside, or touches security.
+    M3,
+}
+
+impl Class {
+    /// The sentence for a help page.
+    pub const fn effect(self) -> &'static str {
+        match self {
+            Class::R => "reads only (R)",
+            Class::Rx => "reads, also from the platforms (RX)",
+            Class::M1 => "a change that is easily undone (M1)",
+            Class::M2 => "disrupts service or state, recoverable (M2)",
+            Class::M3 => "destroys, reaches people outside, or touches security (M3)",
+        }
+    }
+}
+
+/// One verb.
+#[derive(Clone, Copy, Debug)]
+pub struct Verb {
+    /// Canonical words: `queue clear`, or one word for a command without verbs.
+    pub name: &'static str,
+    /// Its other spellings, written with a space.
+    pub also: &'static [&'static str],
+    /// What it does to the world.
+    pub class: Class,
+}
+
+const fn verb(name: &'static str, also: &'static [&'static str], class: Class) -> Verb {
+    Verb { name, also, class }
+}
+
+/// Every verb of this build. A test compares it with the parser.
+pub const VERBS: &[Verb] = &[
+    verb("completions", &[], Class::R),
+    verb("context add", &[], Class::M1),
+    verb("context list", &[], Class::R),
+    verb("context remove", &[], Class::M1),
+    verb("context show", &[], Class::R),
+    verb("context use", &[], Class::M1),
+    verb("man", &[], Class::R),
+    verb("version", &[], Class::R),
+];
+
+/// A global flag that takes a value: its letter, if it has one, and its name.
+pub const VALUE_FLAGS: [(Option<char>, &str); 4] =
+    [(Some('o'), "output"), (None, "context"), (None, "color"), (None, "timeout")];
+/// A global flag without a value.
+pub const SWITCHES: [(char, &str); 2] = [('q', "quiet"), ('v', "verbose")];
+
+/// Finds the first word that is neither a global flag nor its value. `args` starts with the program's name.
+pub fn command_position(args: &[OsString]) -> Option<usize> {
+    let mut at = 1;
+    while at < args.len() {
+        let text = args[at].to_str()?;
+        if !text.starts_with('-') || text == "-" {
+            return Some(at);
+        }
+        at += if takes_next(text)? { 2 } else { 1 };
+    }
+    None
+}
+
+/// Whether a global flag's value is the next argument; `None` when it is no global flag.
+fn takes_next(flag: &str) -> Option<bool> {
+    if let Some(long) = flag.strip_prefix("--") {
+        let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
+        if VALUE_FLAGS.iter().any(|(_, known)| *known == name) {
+            return Some(value.is_none());
+        }
+        return SWITCHES.iter().any(|(_, known)| *known == name).then_some(false);
+    }
+    let mut letters = flag[1..].chars();
+    while let Some(letter) = letters.next() {
+        if VALUE_FLAGS.iter().any(|(short, _)| *short == Some(letter)) {
+            return Some(letters.as_str().is_empty());
+        }
+        if !SWITCHES.iter().any(|(short, _)| *short == letter) {
+            return None;
+        }
+    }
+    Some(false)
+}
+
+/// The value of a global flag before parsing, for errors that parsing itself makes.
+pub fn early_value<'a>(args: &'a [OsString], long: &str) -> Option<&'a str> {
+    let short = VALUE_FLAGS.iter().find(|(_, name)| *name == long)?.0;
+    let mut found = None;
+    let mut at = 1;
+    while at < args.len() {
+        let text = args[at].to_str().unwrap_or_default();
+        if text == "--" {
+            break;
+        }
+        let next = args.get(at + 1).and_then(|v| v.to_str());
+        if let Some(rest) = text.strip_prefix("--").and_then(|t| t.strip_prefix(long)) {
+            if let Some(value) = rest.strip_prefix('=') {
+                found = Some(value);
+            } else if rest.is_empty() {
+                found = next;
+            }
+        } else if let (Some(letter), Some(rest)) = (short, text.strip_prefix('-'))
+            && let Some(value) = rest.strip_prefix(letter)
+        {
+            found = if value.is_empty() { next } else { Some(value.strip_prefix('=').unwrap_or(value)) };
+        }
+        at += 1;
+    }
+    found
+}
+
+/// Rewrites another spelling to the canonical words. Nothing after the command's own words is touched.
+pub fn rewrite(mut args: Vec<OsString>) -> Vec<OsString> {
+    let Some(mut at) = command_position(&args) else { return args };
+    if args[at] == "help" {
+        at += 1;
+    }
+    let Some(first) = args.get(at).and_then(|a| a.to_str()).map(str::to_owned) else { return args };
+    let (words, taken) = if let Some((noun, verb)) = first.split_once(':') {
+        (format!("{noun} {verb}"), 1)
+    } else {
+        match args.get(at + 1).and_then(|a| a.to_str()) {
+            Some(second) => (format!("{first} {second}"), 2),
+            None => return args,
+        }
+    };
+    if let Some(verb) = VERBS.iter().find(|v| v.name == words || v.also.contains(&words.as_str())) {
+        args.splice(at..at + taken, verb.name.split(' ').map(OsString::from));
+    }
+    args
+}
+
+/// The canonical verb a spelling stands for.
+pub fn find(words: &str) -> Option<&'static Verb> {
+    VERBS.iter().find(|v| v.name == words || v.also.contains(&words))
+}
+
+/// What somebody who typed this most likely meant: the canonical words of the nearest spelling.
+pub fn suggest(first: &OsStr, second: Option<&OsStr>) -> Option<&'static str> {
+    let first = first.to_str()?.replace(':', " ").to_lowercase();
+    let typed = match second.and_then(OsStr::to_str) {
+        Some(second) if !first.contains(' ') && !second.starts_with('-') => format!("{first} {second}"),
+        _ => first.clone(),
+    };
+    let mut best: Option<(f64, &'static str)> = None;
+    for verb in VERBS {
+        for spelling in std::iter::once(&verb.name).chain(verb.also) {
+            let whole = strsim::jaro_winkler(&typed, spelling);
+            // One word alone is compared with one-word commands only: what follows may be its argument.
+            let alone = if spelling.contains(' ') { 0.0 } else { strsim::jaro_winkler(&first, spelling) };
+            let score = whole.max(alone);
+            if score > best.map_or(NEAR, |(s, _)| s) {
+                best = Some((score, verb.name));
+            }
+        }
+    }
+    best.map(|(_, name)| name)
+}
+
+/// How alike two words have to be (Jaro-Winkler, 0 to 1) to be suggested.
+const NEAR: f64 = 0.84;
+
+/// The known word that is most like this one, if one is alike enough.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|k| (strsim::jaro_winkler(word, k), k))
+        .filter(|(score, _)| *score > NEAR)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        std::iter::once("opsctl").chain(line.split(' ')).map(OsString::from).collect()
+    }
+
+    #[test]
+    fn only_the_command_is_rewritten() {
+        for (typed, becomes) in [
+            ("context:list", "context list"),
+            ("-o json context:list", "-o json context list"),
+            ("--output json -qv --color=never context:list", "--output json -qv --color=never context list"),
+            ("-qo json context:list", "-qo json context list"),
+            ("help context:list", "help context list"),
+            ("context show context:list", "context show context:list"),
+            ("logs errors --grep context:list", "logs errors --grep context:list"),
+            ("nonsense:list", "nonsense:list"),
+            ("--unknown context:list", "--unknown context:list"),
+            ("-- context:list", "-- context:list"),
+        ] {
+            assert_eq!(rewrite(words(typed)), words(becomes), "{typed}");
+        }
+    }
+
+    #[test]
+    fn values_are_found_before_parsing() {
+        for line in ["x -o json", "-ojson x", "x --output=json y", "-o json", "-o=json"] {
+            assert_eq!(early_value(&words(line), "output"), Some("json"), "{line}");
+        }
+        assert_eq!(early_value(&words("x -- -o json"), "output"), None);
+        assert_eq!(early_value(&words("x --context eu"), "context"), Some("eu"));
+    }
+
+    #[test]
+    fn no_spelling_means_two_verbs() {
+        let mut seen = std::collections::HashSet::new();
+        for spelling in VERBS.iter().flat_map(|v| std::iter::once(&v.name).chain(v.also)) {
+            assert!(seen.insert(*spelling), "{spelling} is there twice");
+            assert!(spelling.split(' ').count() <= 2, "{spelling}");
+        }
+    }
+
+    #[test]
+    fn suggestions() {
+        let ask = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+            suggest(&words[0], words.get(1).map(OsString::as_os_str))
+        };
+        assert_eq!(ask("context lst"), Some("context list"));
+        assert_eq!(ask("contxt:list"), Some("context list"));
+        assert_eq!(ask("versoin"), Some("version"));
+        assert_eq!(ask("versoin now"), Some("version"));
+        assert_eq!(ask("banana"), None);
+    }
+}

@@ -1,0 +1,301 @@
+//! What a change would do, before anybody is asked.
+
+use std::fmt;
+use std::io;
+
+use serde::Serialize;
+
+use crate::aliases::Class;
+use crate::output::{Page, Report, Tone};
+
+use super::consent::{Ask, question};
+
+/// At most this many steps are shown without `--all`.
+const SHOWN: usize = 15;
+
+/// Flags of every verb that changes something.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ChangeArgs {
+    /// Show the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Answer the question for what can be undone
+    #[arg(long)]
+    pub yes: bool,
+
+    /// The same; with the context's name also for what cannot be undone
+    #[arg(long, value_name = "CONTEXT", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub confirm: Option<String>,
+
+    /// Why, for the audit trail
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+
+    /// Ticket it belongs to
+    #[arg(long, value_name = "REF")]
+    pub ticket: Option<String>,
+
+    /// Show every line of the plan
+    #[arg(long = "all", id = "plan_all")]
+    pub all: bool,
+}
+
+impl ChangeArgs {
+    /// Whether `--yes` or `--confirm` in any form was given.
+    pub fn says_yes(&self) -> bool {
+        self.yes || self.confirm.is_some()
+    }
+
+    /// The name in `--confirm=CONTEXT`.
+    pub fn confirmed_name(&self) -> Option<&str> {
+        self.confirm.as_deref().filter(|name| !name.is_empty())
+    }
+}
+
+/// How a step can be taken back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Undo {
+    /// The thing is put back as it was: trash, archive, dead letters.
+    Restore,
+    /// The old content is written again.
+    Rewrite,
+    /// It was seen by people; a correction can be sent.
+    Correct,
+    /// The opposite command: `opsctl queue resume`.
+    Reverse(String),
+    /// Not at all.
+    #[default]
+    None,
+}
+
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Undo::Restore => f.write_str("restore"),
+            Undo::Rewrite => f.write_str("rewrite"),
+            Undo::Correct => f.write_str("correct"),
+            Undo::Reverse(command) => f.write_str(command),
+            Undo::None => f.write_str("none"),
+        }
+    }
+}
+
+impl Serialize for Undo {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// One line of a plan.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Method and path that would be sent: `POST /admin/v1/queue/clear`.
+    pub send: String,
+    /// To what: an item, a platform, a setting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// What is there now and what it becomes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// How it can be taken back.
+    pub undo: Undo,
+}
+
+impl Step {
+    /// A step that would send this.
+    pub fn new(send: impl Into<String>) -> Self {
+        Step { send: send.into(), target: None, evidence: None, undo: Undo::None }
+    }
+
+    /// To what.
+    #[must_use]
+    pub fn on(mut self, target: impl ToString) -> Self {
+        self.target = Some(target.to_string());
+        self
+    }
+
+    /// What is there now and what it becomes.
+    #[must_use]
+    pub fn because(mut self, evidence: impl Into<String>) -> Self {
+        self.evidence = Some(evidence.into());
+        self
+    }
+
+    /// How it can be taken back.
+    #[must_use]
+    pub fn undo(mut self, undo: Undo) -> Self {
+        self.undo = undo;
+        self
+    }
+}
+
+/// The context a plan is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanContext {
+    /// Its name.
+    pub name: String,
+    /// Where it points.
+    pub url: String,
+    /// Its environment word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
+/// A change, described whole.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The context; the guard fills it in.
+    pub(super) context: PlanContext,
+    /// What happens, as a command says it: `reset the notion circuit`.
+    pub(super) title: String,
+    /// The verb: `circuit reset`.
+    pub(super) verb: &'static str,
+    /// Effect class: `M1`, `M2`, `M3`.
+    #[serde(serialize_with = "class_word")]
+    pub(super) class: Class,
+    /// How many things are changed.
+    pub(super) items: u64,
+    /// Whether everything can be taken back.
+    pub(super) undoable: bool,
+    /// What to know before answering.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) notes: Vec<String>,
+    pub(super) steps: Vec<Step>,
+    /// Pausing stops damage; it never asks.
+    #[serde(skip)]
+    pub(super) brake: bool,
+    #[serde(skip)]
+    pub(super) change: ChangeArgs,
+    #[serde(skip)]
+    counted: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn class_word<S: serde::Serializer>(class: &Class, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(match class {
+        Class::R => "R",
+        Class::Rx => "RX",
+        Class::M1 => "M1",
+        Class::M2 => "M2",
+        Class::M3 => "M3",
+    })
+}
+
+impl Plan {
+    /// An empty plan of a verb in the table, with the flags it was called with. Its effect class is the table's.
+    pub fn new(verb: &'static str, title: impl Into<String>, change: &ChangeArgs) -> Self {
+        let class = crate::aliases::find(verb).map_or(Class::M3, |v| v.class);
+        Plan {
+            context: PlanContext::default(),
+            title: title.into(),
+            verb,
+            class,
+            items: 0,
+            undoable: true,
+            notes: Vec::new(),
+            steps: Vec::new(),
+            brake: false,
+            change: change.clone(),
+            counted: false,
+        }
+    }
+
+    /// Adds a step. Each counts as one item unless [`Plan::items`] says otherwise.
+    #[must_use]
+    pub fn step(mut self, step: Step) -> Self {
+        self.undoable &= step.undo != Undo::None;
+        if !self.counted {
+            self.items += 1;
+        }
+        self.steps.push(step);
+        self
+    }
+
+    /// Adds steps.
+    #[must_use]
+    pub fn steps(self, steps: impl IntoIterator<Item = Step>) -> Self {
+        steps.into_iter().fold(self, Plan::step)
+    }
+
+    /// How many things are changed, when that is not the number of steps.
+    #[must_use]
+    pub fn items(mut self, items: u64) -> Self {
+        self.items = items;
+        self.counted = true;
+        self
+    }
+
+    /// Another class than the verb's: a single call can be milder or harsher than its verb.
+    #[must_use]
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Marks the brake: `pause all`, `queue pause`.
+    #[must_use]
+    pub fn brake(mut self) -> Self {
+        self.brake = true;
+        self
+    }
+
+    /// Adds what to know before answering.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+impl Report for Plan {
+    fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let environment = self.context.environment.as_deref().unwrap_or("unknown environment");
+        let word = if is_production(environment) {
+            page.paint(&environment.to_uppercase(), Tone::Bad)
+        } else {
+            environment.to_owned()
+        };
+        page.line(format_args!("plan: {} in {} ({word}) {}", self.title, self.context.name, self.context.url))?;
+        let shown = if self.change.all { self.steps.len() } else { SHOWN.min(self.steps.len()) };
+        for step in &self.steps[..shown] {
+            let mut line = format!("  would send {}", step.send);
+            if let Some(target) = &step.target {
+                line.push_str(&format!("  {target}"));
+            }
+            if let Some(evidence) = &step.evidence {
+                line.push_str(&format!("  ({evidence})"));
+            }
+            line.push_str(&format!("  undo: {}", step.undo));
+            page.line(line)?;
+        }
+        if shown < self.steps.len() {
+            page.line(format_args!("  ... and {} more (--all)", self.steps.len() - shown))?;
+        }
+        for note in &self.notes {
+            page.line(format_args!("  note: {note}"))?;
+        }
+        let plural = if self.items == 1 { "" } else { "s" };
+        let undo = if self.undoable { "can be undone" } else { "cannot be undone" };
+        let asks = match question(self) {
+            Ask::Nothing => "no question",
+            Ask::YesNo => "asks y/N",
+            Ask::Count => "asks for the count",
+            Ask::Name => "asks for the context's name",
+        };
+        page.line(format_args!("{} change{plural}, {}, {undo}, {asks}", self.items, self.class.effect()))
+    }
+}
+
+/// Whether an environment word means production.
+pub fn is_production(environment: &str) -> bool {
+    matches!(environment.to_ascii_lowercase().as_str(), "production" | "prod" | "live")
+}

@@ -1,0 +1,300 @@
+//! A context: one orchestrator and everything around it that an operator needs to reach.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+
+use super::Env;
+use crate::error::{Fault, Kind};
+use crate::secret::Secret;
+
+/// How long a credential command may take; a keyring without a session would hang for ever.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+
+/// What changes a context allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protection {
+    /// Changes ask, in proportion to the damage.
+    #[default]
+    Confirm,
+    /// No changes.
+    ReadOnly,
+}
+
+impl Protection {
+    /// The word in `config.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protection::Confirm => "confirm",
+            Protection::ReadOnly => "read-only",
+        }
+    }
+}
+
+impl std::str::FromStr for Protection {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "confirm" => Ok(Protection::Confirm),
+            "read-only" => Ok(Protection::ReadOnly),
+            other => Err(format!("`{other}` is not one of confirm, read-only")),
+        }
+    }
+}
+
+/// What kind of target a context names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContextKind {
+    /// `opsctl serve` on this machine.
+    Local,
+    /// The practice ground; where it listens is known once it runs.
+    Sandbox,
+    /// From `config.toml`.
+    Configured,
+}
+
+/// A shell line, or a program with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum CommandLine {
+    /// Run by `sh -c`.
+    Shell(String),
+    /// Run as it is.
+    Program(Vec<String>),
+}
+
+/// Where a secret comes from: the first source that is named wins, in the order command, file, environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CredentialSource {
+    /// A command that prints it.
+    #[serde(default)]
+    pub command: Option<CommandLine>,
+    /// A file that holds it, mode 0600.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// An environment variable that holds it.
+    #[serde(default)]
+    pub env: Option<String>,
+    /// Whether it is fine when there is none: a built-in context before its first start.
+    #[serde(skip)]
+    pub optional: bool,
+}
+
+impl CredentialSource {
+    /// Where it looks first, for people.
+    pub fn describe(&self) -> String {
+        match (&self.command, &self.file, &self.env) {
+            (Some(CommandLine::Shell(line)), ..) => {
+                format!("command `{}`", line.split_whitespace().next().unwrap_or_default())
+            }
+            (Some(CommandLine::Program(words)), ..) => {
+                format!("command `{}`", words.first().map_or("", String::as_str))
+            }
+            (None, Some(file), _) => format!("file {}", file.display()),
+            (None, None, Some(name)) => format!("environment {name}"),
+            (None, None, None) => "none".into(),
+        }
+    }
+
+    /// Gets the secret. `None` when no source is named, or an optional one has none.
+    pub async fn resolve(&self, env: &Env) -> anyhow::Result<Option<Secret>> {
+        let found = if let Some(command) = &self.command {
+            Some(run_command(command).await?)
+        } else if let Some(file) = &self.file {
+            match read_secret_file(&expand_home(file, env)) {
+                Ok(secret) => Some(secret),
+                Err(error) if self.optional && is_missing(&error) => self.of_env(env)?,
+                Err(error) => return Err(error),
+            }
+        } else {
+            self.of_env(env)?
+        };
+        Ok(found)
+    }
+
+    fn of_env(&self, env: &Env) -> anyhow::Result<Option<Secret>> {
+        let Some(name) = &self.env else { return Ok(None) };
+        match env.non_empty(name) {
+            Some(value) => Ok(Some(Secret::new(value))),
+            None if self.optional => Ok(None),
+            None => Err(no_credential(format!("the environment variable {name} is not set"))
+                .hint(format!("export {name}, or name another source in config.toml"))
+                .into()),
+        }
+    }
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    error.chain().any(|e| e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound))
+}
+
+fn no_credential(why: String) -> Fault {
+    Fault::new(Kind::NotAuthenticated, "cannot get the context's credential").because(why)
+}
+
+async fn run_command(command: &CommandLine) -> anyhow::Result<Secret> {
+    let mut process = match command {
+        CommandLine::Shell(line) => {
+            let mut process = tokio::process::Command::new("sh");
+            process.arg("-c").arg(line);
+            process
+        }
+        CommandLine::Program(words) => {
+            let (program, arguments) =
+                words.split_first().ok_or_else(|| no_credential("its command is an empty list".into()))?;
+            let mut process = tokio::process::Command::new(program);
+            process.args(arguments);
+            process
+        }
+    };
+    process.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::inherit()).kill_on_drop(true);
+    let hint = "run the command by hand; it has to print the secret and end with 0";
+    let failed = |why: String| no_credential(why).hint(hint);
+    let output = tokio::time::timeout(COMMAND_LIMIT, process.output())
+        .await
+        .map_err(|_| failed(format!("its command did not end within {} s", COMMAND_LIMIT.as_secs())))?
+        .map_err(|e| failed(format!("its command cannot be started: {e}")))?;
+    if !output.status.success() {
+        return Err(failed(format!("its command ended with {}", output.status)).into());
+    }
+    let text = String::from_utf8(output.stdout).map_err(|_| failed("its command printed no text".into()))?;
+    match text.trim() {
+        "" => Err(failed("its command printed nothing".into()).into()),
+        secret => Ok(Secret::new(secret)),
+    }
+}
+
+/// Reads a secret from a file that nobody else can read.
+pub fn read_secret_file(path: &Path) -> anyhow::Result<Secret> {
+    let shown = path.display();
+    let fault = || Fault::new(Kind::NotAuthenticated, format!("cannot read the secret in {shown}"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path).with_context(|| format!("{shown}")).context(fault())?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let because = format!("others can read it (mode {:04o})", mode & 0o7777);
+            return Err(fault().because(because).hint(format!("chmod 600 {shown}")).into());
+        }
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("{shown}")).context(fault())?;
+    match text.trim() {
+        "" => Err(fault().because("it is empty").into()),
+        secret => Ok(Secret::new(secret)),
+    }
+}
+
+/// Replaces a leading `~/` by the home directory.
+fn expand_home(path: &Path, env: &Env) -> PathBuf {
+    match (path.strip_prefix("~"), env.non_empty("HOME")) {
+        (Ok(rest), Some(home)) => Path::new(home).join(rest),
+        _ => path.to_owned(),
+    }
+}
+
+/// Where the logs of this context's orchestrator are, when they are on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LogPlaces {
+    /// The orchestrator's log directory.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
+    /// The reasoning engine's log file.
+    #[serde(default)]
+    pub member2: Option<PathBuf>,
+}
+
+/// One target.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: ContextKind,
+    /// Base URL of the admin API; absent for the sandbox until it runs.
+    pub url: Option<Url>,
+    /// The environment word the server has to answer with: `production`, `staging`. Absent: any.
+    pub environment: Option<String>,
+    /// What changes it allows.
+    pub protection: Protection,
+    /// Where the token comes from.
+    pub credential: CredentialSource,
+    /// Where the break-glass token comes from.
+    pub break_glass: CredentialSource,
+    /// Base URLs of the platforms' APIs where they are not the public ones.
+    pub platforms: BTreeMap<String, String>,
+    /// Log locations.
+    pub logs: LogPlaces,
+    /// Named links: dashboards, consoles.
+    pub links: BTreeMap<String, String>,
+    /// Who to call.
+    pub contacts: BTreeMap<String, String>,
+}
+
+impl Context {
+    /// Where it points, for people.
+    pub fn place(&self) -> String {
+        match (&self.url, self.kind) {
+            (Some(url), _) => url.as_str().trim_end_matches('/').to_owned(),
+            (None, ContextKind::Sandbox) => "not running".into(),
+            (None, _) => "no url".into(),
+        }
+    }
+}
+
+/// Checks a base URL: http or https, no user or password, nothing after the path.
+pub fn parse_url(text: &str) -> Result<Url, Fault> {
+    let refuse = |why: &str| Fault::usage("that is not a usable URL").because(why.to_owned());
+    let mut url = Url::parse(text)
+        .map_err(|e| refuse(&e.to_string()).hint("write it whole: https://ops.example.com or http://localhost:3000"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse("it holds a user name or password")
+            .hint("leave the secret out; name its source: --token-file, --token-command or --token-env"));
+    }
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(refuse("only http and https are spoken").hint("write it whole: https://ops.example.com"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse("a base URL has no query and no fragment").hint("leave out what follows `?` or `#`"));
+    }
+    // Paths are joined to it, which would replace a last segment without a slash.
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        assert_eq!(parse_url("https://ops.example/x").unwrap().as_str(), "https://ops.example/x/");
+        for bad in ["localhost:3000", "ftp://x", "https://u:p@x", "https://x?a=1", "nonsense"] {
+            let fault = parse_url(bad).unwrap_err();
+            assert!(fault.hint.is_some() && !fault.message.contains("p@x"), "{bad}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_file_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("opsctl-secret-{}", uuid::Uuid::now_v7()));
+        std::fs::write(&path, "s3cret-value\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let error = read_secret_file(&path).unwrap_err();
+        assert!(crate::error::Explained::from_error(&error).to_text().contains("chmod 600"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(read_secret_file(&path).unwrap().expose(), "s3cret-value");
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,155 @@
+//! `config.toml`: read strictly, written with its comments kept.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use toml_edit::DocumentMut;
+
+use super::context::{Context, ContextKind, CredentialSource, LogPlaces, Protection, parse_url};
+use crate::error::{Fault, Kind};
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ConfigFile {
+    /// The context in use.
+    pub context: Option<String>,
+    /// `-o`.
+    pub output: Option<String>,
+    /// `--color`.
+    pub color: Option<String>,
+    /// `--timeout`.
+    pub timeout: Option<String>,
+    /// Contexts by name.
+    #[serde(default)]
+    pub contexts: BTreeMap<String, ContextTable>,
+}
+
+/// `[contexts.NAME]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ContextTable {
+    url: Option<String>,
+    environment: Option<String>,
+    #[serde(default)]
+    protection: Protection,
+    #[serde(default)]
+    credential: CredentialSource,
+    #[serde(default)]
+    break_glass: CredentialSource,
+    #[serde(default)]
+    platforms: BTreeMap<String, String>,
+    #[serde(default)]
+    logs: LogPlaces,
+    #[serde(default)]
+    links: BTreeMap<String, String>,
+    #[serde(default)]
+    contacts: BTreeMap<String, String>,
+}
+
+impl ContextTable {
+    /// The context; what the table leaves out comes from `base`, the built-in of that name.
+    pub fn into_context(self, name: &str, base: Option<Context>) -> Result<Context, Fault> {
+        let url = self.url.as_deref().map(parse_url).transpose()?;
+        let named = |source: &CredentialSource| source.describe() != "none";
+        let (base_url, base_credential, base_break_glass) =
+            base.map_or_else(|| (None, super::token_variable(), None), |b| (b.url, b.credential, Some(b.break_glass)));
+        let Some(url) = url.or(base_url) else {
+            return Err(Fault::usage("it has no `url`").hint(format!("opsctl context add {name} --url https://…")));
+        };
+        let or_base = |own: CredentialSource, base: CredentialSource| if named(&own) { own } else { base };
+        Ok(Context {
+            name: name.to_owned(),
+            kind: if name == super::LOCAL { ContextKind::Local } else { ContextKind::Configured },
+            url: Some(url),
+            environment: self.environment.filter(|w| !w.is_empty()),
+            protection: self.protection,
+            credential: or_base(self.credential, base_credential),
+            break_glass: or_base(self.break_glass, base_break_glass.unwrap_or_default()),
+            platforms: self.platforms,
+            logs: self.logs,
+            links: self.links,
+            contacts: self.contacts,
+        })
+    }
+}
+
+/// Reads the file; an absent one is empty.
+pub(super) fn read(path: &Path) -> anyhow::Result<ConfigFile> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(ConfigFile::default()),
+        Err(error) => return Err(cannot_read(path, error.to_string()).into()),
+    };
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let place = line.map(|l| format!("line {l}: ")).unwrap_or_default();
+        let message = error.message().lines().next().unwrap_or("malformed").to_owned();
+        cannot_read(path, format!("{place}{message}")).into()
+    })
+}
+
+/// The fault for a file that cannot be used.
+pub(super) fn cannot_read(path: &Path, why: String) -> Fault {
+    Fault::new(Kind::Usage, format!("cannot read {}", path.display()))
+        .because(why)
+        .hint("correct the file, or move it away to start with the defaults")
+}
+
+/// Changes the file, keeping comments and order; it is replaced in one step.
+pub fn edit(path: &Path, change: impl FnOnce(&mut DocumentMut) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(cannot_read(path, error.to_string()).into()),
+    };
+    let mut document: DocumentMut =
+        text.parse().map_err(|e: toml_edit::TomlError| cannot_read(path, e.message().to_owned()))?;
+    change(&mut document)?;
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    write_whole(&target, document.to_string().as_bytes(), false)
+}
+
+/// Writes a file in one step: a reader sees the old or the new content, never half of it. Directories are made for
+/// the owner only; a private file gets mode 0600.
+pub fn write_whole(path: &Path, content: &[u8], private: bool) -> anyhow::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    make_directory(directory)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary: PathBuf = directory.join(format!(".{name}.{}", uuid::Uuid::now_v7().simple()));
+    let written = (|| {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        if private {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        let mut file = options.open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        if !private && let Ok(old) = std::fs::metadata(path) {
+            std::fs::set_permissions(&temporary, old.permissions())?;
+        }
+        std::fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes a directory and its parents, for the owner only.
+pub fn make_directory(path: &Path) -> anyhow::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path).with_context(|| format!("cannot make the directory {}", path.display()))
+}
