@@ -1,1 +1,3 @@
-//! Being built.
+//! The practice ground: simulators of the platforms, and an orchestrator to practise on.
+
+pub mod sim;

@@ -1,0 +1,492 @@
+//! Notion: databases with one data source each, pages, blocks.
+//!
+//! A quirk kept on purpose: `created_time` and `last_edited_time` are cut down to the minute, as Notion's are. Who
+//! looks for a page "created since" must cut the same way.
+
+mod props;
+mod query;
+mod seed;
+mod shapes;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::api::{Call, Created, Operation, Reply};
+use super::hub::Refusal;
+use super::ids::Ids;
+use super::keys::{Caller, Keys, find};
+use super::limits::{Charge, LimitSettings};
+use crate::wire::Time;
+
+/// Largest `page_size`, and most blocks in one request.
+const PAGE: usize = 100;
+
+/// API versions that are answered, oldest first; before the second one a database had no data sources.
+const VERSIONS: [&str; 3] = ["2022-06-28", "2025-09-03", "2026-03-11"];
+
+/// The workspace.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Notion {
+    pub(super) ids: Ids,
+    workspace: String,
+    bot: String,
+    people: Vec<Person>,
+    databases: BTreeMap<String, Database>,
+    sources: BTreeMap<String, Source>,
+    pages: HashMap<String, Page>,
+    blocks: HashMap<String, Vec<Value>>,
+    /// Exact texts of title and text properties to the pages that have, or once had, them.
+    #[serde(skip)]
+    texts: HashMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Person {
+    id: String,
+    name: String,
+    email: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Database {
+    title: String,
+    source: String,
+    parent: String,
+    created: Time,
+}
+
+/// The rows and the schema of a database.
+#[derive(Debug, Serialize, Deserialize)]
+struct Source {
+    database: String,
+    title: String,
+    created: Time,
+    schema: Map<String, Value>,
+    /// Pages in the order they were made.
+    pages: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Page {
+    /// The data source it is a row of; `None` for a page under another page.
+    source: Option<String>,
+    /// The page it is under, otherwise; empty at the top of the workspace.
+    parent_page: String,
+    created: Time,
+    edited: Time,
+    in_trash: bool,
+    properties: Map<String, Value>,
+    icon: Value,
+    cover: Value,
+}
+
+/// What the request's version says about shapes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(usize);
+
+impl Version {
+    const SOURCES: Version = Version(1);
+    const TRASH_ONLY: Version = Version(2);
+
+    fn of(call: &Call) -> Result<Self, Reply> {
+        let Some(asked) = call.header("notion-version") else {
+            return Err(error(
+                400,
+                "missing_version",
+                "Notion-Version header failed validation: Notion-Version header should be defined, instead was \
+                 `undefined`.",
+            ));
+        };
+        VERSIONS.iter().position(|v| *v == asked).map(Version).ok_or_else(|| {
+            invalid(format!("Notion-Version header failed validation: `{asked}` is not a supported version."))
+        })
+    }
+}
+
+pub(super) fn operation(call: &Call) -> Operation {
+    match (call.method.as_str(), call.segments().as_slice()) {
+        ("GET", ["v1", "users", "me"]) => Operation::read("users.me"),
+        ("GET", ["v1", "users"]) => Operation::read("users.list"),
+        ("POST", ["v1", "search"]) => Operation::read("search"),
+        ("GET", ["v1", "databases", _]) => Operation::read("databases.retrieve"),
+        ("POST", ["v1", "databases", _, "query"]) => Operation::read("databases.query"),
+        ("GET", ["v1", "data_sources", _]) => Operation::read("data_sources.retrieve"),
+        ("POST", ["v1", "data_sources", _, "query"]) => Operation::read("data_sources.query"),
+        ("POST", ["v1", "pages"]) => Operation::create("pages.create"),
+        ("GET", ["v1", "pages", _]) => Operation::read("pages.retrieve"),
+        ("PATCH", ["v1", "pages", _]) => match call.json().as_ref().and_then(trash_wish) {
+            Some(true) => Operation::delete("pages.trash"),
+            Some(false) => Operation::update("pages.restore"),
+            None => Operation::update("pages.update"),
+        },
+        ("GET", ["v1", "blocks", _, "children"]) => Operation::read("blocks.children.list"),
+        ("PATCH", ["v1", "blocks", _, "children"]) => Operation::update("blocks.children.append"),
+        _ => Operation::UNKNOWN,
+    }
+}
+
+fn trash_wish(body: &Value) -> Option<bool> {
+    body.get("in_trash").or_else(|| body.get("archived"))?.as_bool()
+}
+
+pub(super) fn authorize(call: &Call, keys: &Keys) -> Result<Caller, Reply> {
+    let token = call.bearer().unwrap_or_default();
+    match find(&keys.notion, token) {
+        Some(key) if !key.revoked => Ok(Caller { subject: key.value.clone(), scopes: Vec::new() }),
+        _ => Err(refuse(&Refusal::Unauthorized)),
+    }
+}
+
+pub(super) fn charges(limits: &LimitSettings, caller: &Caller) -> Vec<Charge> {
+    vec![Charge::new("requests", &caller.subject, limits.notion_per_minute, Duration::from_secs(60))]
+}
+
+pub(super) fn refuse(refusal: &Refusal) -> Reply {
+    match refusal {
+        Refusal::Unauthorized => error(401, "unauthorized", "API token is invalid."),
+        Refusal::Forbidden => error(403, "restricted_resource", "Insufficient permissions for this endpoint."),
+        Refusal::Limited(over) => {
+            let secs = over.retry_after_secs.to_string();
+            let more = json!({"rate_limit_reason": "public_api_request_rate_limit", "retry_after": secs});
+            let message = "You have been rate limited. Please try again in a few minutes.";
+            error_with(429, "rate_limited", message, Some(&more)).header("retry-after", secs)
+        }
+        Refusal::Server(status) => {
+            let (code, message) = match status {
+                502 => ("bad_gateway", "Bad Gateway"),
+                503 => ("service_unavailable", "Notion is unavailable, please try again later."),
+                504 => ("gateway_timeout", "Gateway Timeout"),
+                529 => ("service_overload", "Notion is temporarily overloaded, please try again later."),
+                _ => ("internal_server_error", "Unexpected error occurred."),
+            };
+            let reply = error(*status, code, message);
+            if *status == 529 { reply.header("retry-after", "1") } else { reply }
+        }
+    }
+}
+
+fn error(status: u16, code: &str, message: &str) -> Reply {
+    error_with(status, code, message, None)
+}
+
+fn error_with(status: u16, code: &str, message: &str, more: Option<&Value>) -> Reply {
+    let id = uuid::Uuid::now_v7().to_string();
+    let mut body = json!({"object": "error", "status": status, "code": code, "message": message, "request_id": id});
+    if let (Some(more), Some(map)) = (more, body.as_object_mut()) {
+        map.insert("additional_data".into(), more.clone());
+    }
+    Reply::json(status, &body).header("x-notion-request-id", id)
+}
+
+fn invalid(message: impl AsRef<str>) -> Reply {
+    error(400, "validation_error", message.as_ref())
+}
+
+fn not_found(what: &str, id: &str) -> Reply {
+    error(
+        404,
+        "object_not_found",
+        &format!(
+            "Could not find {what} with ID: {id}. Make sure the relevant pages and databases are shared with your \
+             integration \"Orchestrator\"."
+        ),
+    )
+}
+
+/// An id with dashes, whichever way it was written.
+fn dashed(id: &str) -> Result<String, Reply> {
+    let hex: String = id.chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();
+    if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(invalid(format!(
+            "path failed validation: path.id should be a valid uuid, instead was `\"{id}\"`."
+        )));
+    }
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+}
+
+impl Notion {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut ids = Ids::new(seed, "notion");
+        let (workspace, bot) = (ids.uuid(), ids.uuid());
+        let people = [("Ana Petrova", "ana"), ("Ben Okafor", "ben"), ("Chen Li", "chen")]
+            .map(|(name, mail)| Person { id: ids.uuid(), name: name.into(), email: format!("{mail}@example.com") });
+        Notion {
+            ids,
+            workspace,
+            bot,
+            people: people.into(),
+            databases: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            pages: HashMap::new(),
+            blocks: HashMap::new(),
+            texts: HashMap::new(),
+        }
+    }
+
+    /// Rebuilds what a snapshot leaves out.
+    pub(super) fn restored(mut self) -> Self {
+        let ids: Vec<String> = self.pages.keys().cloned().collect();
+        for id in ids {
+            self.index(&id);
+        }
+        self
+    }
+
+    pub(super) fn handle(&mut self, call: &Call, now: Time) -> Reply {
+        self.route(call, now).unwrap_or_else(|refused| refused)
+    }
+
+    fn route(&mut self, call: &Call, now: Time) -> Result<Reply, Reply> {
+        let version = Version::of(call)?;
+        let body = call.json().ok_or_else(|| error(400, "invalid_json", "Error parsing JSON body."))?;
+        let reply = match (call.method.as_str(), call.segments().as_slice()) {
+            ("GET", ["v1", "users", "me"]) => Reply::ok(&self.me()),
+            ("GET", ["v1", "users"]) => Reply::ok(&self.users(call)?),
+            ("POST", ["v1", "search"]) => self.search(&body, version)?,
+            ("GET", ["v1", "databases", id]) => {
+                let id = dashed(id)?;
+                if !self.databases.contains_key(&id) {
+                    return Err(not_found("database", &id));
+                }
+                Reply::ok(&self.database(&id, version))
+            }
+            ("POST", ["v1", "databases", id, "query"]) if version < Version::SOURCES => {
+                let id = dashed(id)?;
+                let source = self.databases.get(&id).ok_or_else(|| not_found("database", &id))?.source.clone();
+                self.query(&source, &body, version)?
+            }
+            ("GET", ["v1", "data_sources", id]) if version >= Version::SOURCES => {
+                let id = dashed(id)?;
+                if !self.sources.contains_key(&id) {
+                    return Err(not_found("data_source", &id));
+                }
+                Reply::ok(&self.source(&id))
+            }
+            ("POST", ["v1", "data_sources", id, "query"]) if version >= Version::SOURCES => {
+                let id = dashed(id)?;
+                if !self.sources.contains_key(&id) {
+                    return Err(not_found("data_source", &id));
+                }
+                self.query(&id, &body, version)?
+            }
+            ("POST", ["v1", "pages"]) => self.create_page(&body, version, now)?,
+            ("GET", ["v1", "pages", id]) => {
+                let id = self.known_page(id)?;
+                Reply::ok(&self.page(&id, version))
+            }
+            ("PATCH", ["v1", "pages", id]) => {
+                let id = self.known_page(id)?;
+                self.patch_page(&id, &body, version, now)?
+            }
+            ("GET", ["v1", "blocks", id, "children"]) => {
+                let id = self.known_page(id)?;
+                let blocks = self.blocks.get(&id).cloned().unwrap_or_default();
+                let ids: Vec<String> =
+                    blocks.iter().map(|b| b["id"].as_str().unwrap_or_default().to_owned()).collect();
+                let size = call.arg("page_size").map(|s| json!(s.parse::<u64>().unwrap_or(0)));
+                let (range, next) = page_of(&ids, call.arg("start_cursor"), size.as_ref())?;
+                Reply::ok(&list(&blocks[range], next, "block"))
+            }
+            ("PATCH", ["v1", "blocks", id, "children"]) => {
+                let id = self.known_page(id)?;
+                let added = self.append(&id, &body["children"], now)?;
+                Reply::ok(&list(&added, None, "block"))
+            }
+            _ => return Err(error(400, "invalid_request_url", "Invalid request URL.")),
+        };
+        Ok(reply.header("x-notion-request-id", uuid::Uuid::now_v7().to_string()))
+    }
+
+    fn known_page(&self, id: &str) -> Result<String, Reply> {
+        let id = dashed(id)?;
+        if self.pages.contains_key(&id) { Ok(id) } else { Err(not_found("page", &id)) }
+    }
+
+    fn create_page(&mut self, body: &Value, version: Version, now: Time) -> Result<Reply, Reply> {
+        props::known_members(
+            body,
+            &[
+                "parent",
+                "properties",
+                "icon",
+                "cover",
+                "content",
+                "children",
+                "markdown",
+                "allow_async",
+                "template",
+                "position",
+            ],
+        )?;
+        let (source, parent_page) = self.parent(&body["parent"])?;
+        let given = body.get("properties").cloned().unwrap_or_else(|| json!({}));
+        let id = self.ids.uuid();
+        let properties = match &source {
+            Some(source) => self.row(source, &given, None)?,
+            None => props::title_only(&given)?,
+        };
+        let children = body.get("children").or_else(|| body.get("content")).cloned().unwrap_or_else(|| json!([]));
+        let page = Page {
+            source: source.clone(),
+            parent_page,
+            created: now,
+            edited: now,
+            in_trash: false,
+            properties,
+            icon: body.get("icon").cloned().unwrap_or(Value::Null),
+            cover: body.get("cover").cloned().unwrap_or(Value::Null),
+        };
+        props::ensure_blocks(&children)?;
+        let created = Created { name: props::title_of(&page.properties), markers: props::markers(&page.properties) };
+        self.pages.insert(id.clone(), page);
+        if let Some(source) = source.and_then(|s| self.sources.get_mut(&s)) {
+            source.pages.push(id.clone());
+        }
+        self.index(&id);
+        self.append(&id, &children, now)?;
+        Ok(Reply::ok(&self.page(&id, version)).created(created))
+    }
+
+    /// The data source or page a new page goes under.
+    fn parent(&self, parent: &Value) -> Result<(Option<String>, String), Reply> {
+        let named = |name: &str| parent.get(name).and_then(Value::as_str);
+        if let Some(id) = named("data_source_id") {
+            let id = dashed(id)?;
+            return match self.sources.contains_key(&id) {
+                true => Ok((Some(id), String::new())),
+                false => Err(not_found("data_source", &id)),
+            };
+        }
+        if let Some(id) = named("database_id") {
+            let id = dashed(id)?;
+            let database = self.databases.get(&id).ok_or_else(|| not_found("database", &id))?;
+            return Ok((Some(database.source.clone()), String::new()));
+        }
+        if let Some(id) = named("page_id") {
+            return Ok((None, self.known_page(id)?));
+        }
+        Err(invalid("body failed validation: body.parent should be defined, instead was `undefined`."))
+    }
+
+    fn patch_page(&mut self, id: &str, body: &Value, version: Version, now: Time) -> Result<Reply, Reply> {
+        props::known_members(
+            body,
+            &[
+                "properties",
+                "icon",
+                "cover",
+                "is_locked",
+                "template",
+                "erase_content",
+                "in_trash",
+                "archived",
+                "is_archived",
+            ],
+        )?;
+        if version >= Version::TRASH_ONLY && body.get("archived").is_some() {
+            return Err(invalid("body failed validation: body.archived should be not present; use in_trash."));
+        }
+        let wish = trash_wish(body);
+        let page = &self.pages[id];
+        if page.in_trash && wish != Some(false) && body.get("properties").is_some() {
+            return Err(invalid("Can't edit block that is archived. You must unarchive the block before editing."));
+        }
+        let (source, before) = (page.source.clone(), page.properties.clone());
+        let properties = match (&source, body.get("properties")) {
+            (_, None) => before,
+            (Some(source), Some(given)) => self.row(source, given, Some(before))?,
+            (None, Some(given)) => props::title_only(given)?,
+        };
+        if let Some(page) = self.pages.get_mut(id) {
+            page.properties = properties;
+            page.edited = now;
+            page.in_trash = wish.unwrap_or(page.in_trash);
+            for (name, slot) in [("icon", &mut page.icon), ("cover", &mut page.cover)] {
+                if let Some(value) = body.get(name) {
+                    *slot = value.clone();
+                }
+            }
+        }
+        self.index(id);
+        Ok(Reply::ok(&self.page(id, version)))
+    }
+
+    /// Property values for a row of `source`: what was there, what is given, and empty values for the rest.
+    fn row(
+        &mut self,
+        source: &str,
+        given: &Value,
+        before: Option<Map<String, Value>>,
+    ) -> Result<Map<String, Value>, Reply> {
+        let Some(source) = self.sources.get_mut(source) else { return Err(not_found("data_source", source)) };
+        props::row(&mut source.schema, &mut self.ids, given, before)
+    }
+
+    fn append(&mut self, parent: &str, children: &Value, now: Time) -> Result<Vec<Value>, Reply> {
+        props::ensure_blocks(children)?;
+        let blocks: Vec<Value> = children
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|block| shapes::block(&self.ids.uuid(), parent, &self.bot, block, now))
+            .collect();
+        if !blocks.is_empty() {
+            self.blocks.entry(parent.to_owned()).or_default().extend(blocks.iter().cloned());
+        }
+        Ok(blocks)
+    }
+
+    fn index(&mut self, id: &str) {
+        let Some(page) = self.pages.get(id) else { return };
+        for text in page.properties.values().filter_map(props::plain_text) {
+            let at = self.texts.entry(text).or_default();
+            if at.last().is_none_or(|last| last != id) {
+                at.push(id.to_owned());
+            }
+        }
+    }
+}
+
+/// One page of a list of ids: the range, and the cursor of the next page, which is its first id.
+fn page_of(
+    ids: &[String],
+    cursor: Option<&str>,
+    size: Option<&Value>,
+) -> Result<(std::ops::Range<usize>, Option<String>), Reply> {
+    let size = match size {
+        None | Some(Value::Null) => PAGE,
+        Some(size) => match size.as_u64().map(usize::try_from) {
+            Some(Ok(size)) if (1..=PAGE).contains(&size) => size,
+            _ => {
+                return Err(invalid(format!(
+                    "body failed validation: body.page_size should be ≤ `{PAGE}` and ≥ `1`, instead was `{size}`."
+                )));
+            }
+        },
+    };
+    let start = match cursor {
+        None => 0,
+        Some(cursor) => ids
+            .iter()
+            .position(|id| id == cursor)
+            .ok_or_else(|| invalid(format!("The start_cursor provided is invalid: {cursor}")))?,
+    };
+    let end = (start + size).min(ids.len());
+    Ok((start..end, ids.get(end).cloned()))
+}
+
+/// The envelope of a list.
+fn list(results: &[Value], next: Option<String>, kind: &str) -> Value {
+    let mut body = json!({
+        "object": "list",
+        "results": results,
+        "has_more": next.is_some(),
+        "next_cursor": next,
+        "type": kind,
+    });
+    body[kind] = json!({});
+    body
+}
