@@ -33,8 +33,7 @@ pub enum Api {
 
 impl Api {
     /// All of them.
-    pub const ALL: [Api; 7] =
-        [Api::Notion, Api::Trello, Api::Slack, Api::Drive, Api::Sheets, Api::Google, Api::Status];
+    pub const ALL: [Api; 7] = [Api::Notion, Api::Trello, Api::Slack, Api::Drive, Api::Sheets, Api::Google, Api::Status];
 
     /// The word used in JSON and paths.
     pub const fn as_str(self) -> &'static str {
@@ -59,9 +58,10 @@ impl fmt::Display for Api {
 impl std::str::FromStr for Api {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, String> {
-        Api::ALL.into_iter().find(|a| a.as_str() == s).ok_or_else(|| {
-            format!("`{s}` is not simulated; one of {}", Api::ALL.map(Api::as_str).join(", "))
-        })
+        Api::ALL
+            .into_iter()
+            .find(|a| a.as_str() == s)
+            .ok_or_else(|| format!("`{s}` is not simulated; one of {}", Api::ALL.map(Api::as_str).join(", ")))
     }
 }
 
@@ -123,9 +123,7 @@ impl Operation {
 
     /// Whether a fault's or counter's filter means this operation: its name, its effect, or `write` for any change.
     pub(super) fn matches(self, filter: &str) -> bool {
-        filter == self.name
-            || filter == self.effect.as_str()
-            || (filter == "write" && self.effect != Effect::Read)
+        filter == self.name || filter == self.effect.as_str() || (filter == "write" && self.effect != Effect::Read)
     }
 }
 
@@ -307,7 +305,10 @@ mod tests {
         let uri = "/v4/values/'My%20Sheet'!A1%3AD?a=b+c&d=%C3%A9&e".parse().unwrap();
         let call = Call::new(Method::GET, &uri, HeaderMap::new(), Bytes::new());
         assert_eq!(call.segments(), ["v4", "values", "'My Sheet'!A1:D"]);
-        assert_eq!((call.arg("a"), call.arg("d"), call.arg("e"), call.arg("f")), (Some("b c"), Some("é"), Some(""), None));
+        assert_eq!(
+            (call.arg("a"), call.arg("d"), call.arg("e"), call.arg("f")),
+            (Some("b c"), Some("é"), Some(""), None)
+        );
         assert_eq!(decode("100%", true), "100%");
     }
 

@@ -121,12 +121,8 @@ impl Sims {
             serve(hub.doors[&api].clone(), app, hub.stop.subscribe());
         }
         let address = control.address();
-        let steering = control::Steering {
-            hub: Arc::clone(&hub),
-            token: token.clone(),
-            address,
-            state_file: options.state_file,
-        };
+        let steering =
+            control::Steering { hub: Arc::clone(&hub), token: token.clone(), address, state_file: options.state_file };
         serve(control, control::router(steering), hub.stop.subscribe());
         Ok(Sims { hub, control: address, control_token: token, runtime: Handle::current() })
     }
@@ -252,4 +248,3 @@ fn serve(door: Door, app: Router, mut stop: watch::Receiver<bool>) {
         door.close();
     });
 }
-

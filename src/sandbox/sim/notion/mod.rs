@@ -211,8 +211,11 @@ impl Notion {
     pub(super) fn new(seed: u64) -> Self {
         let mut ids = Ids::new(seed, "notion");
         let (workspace, bot) = (ids.uuid(), ids.uuid());
-        let people = [("Ana Petrova", "ana"), ("Ben Okafor", "ben"), ("Chen Li", "chen")]
-            .map(|(name, mail)| Person { id: ids.uuid(), name: name.into(), email: format!("{mail}@example.com") });
+        let people = [("Ana Petrova", "ana"), ("Ben Okafor", "ben"), ("Chen Li", "chen")].map(|(name, mail)| Person {
+            id: ids.uuid(),
+            name: name.into(),
+            email: format!("{mail}@example.com"),
+        });
         Notion {
             ids,
             workspace,
@@ -284,8 +287,7 @@ impl Notion {
             ("GET", ["v1", "blocks", id, "children"]) => {
                 let id = self.known_page(id)?;
                 let blocks = self.blocks.get(&id).cloned().unwrap_or_default();
-                let ids: Vec<String> =
-                    blocks.iter().map(|b| b["id"].as_str().unwrap_or_default().to_owned()).collect();
+                let ids: Vec<String> = blocks.iter().map(|b| b["id"].as_str().unwrap_or_default().to_owned()).collect();
                 let size = call.arg("page_size").map(|s| json!(s.parse::<u64>().unwrap_or(0)));
                 let (range, next) = page_of(&ids, call.arg("start_cursor"), size.as_ref())?;
                 Reply::ok(&list(&blocks[range], next, "block"))

@@ -17,9 +17,7 @@ pub(super) fn known_members(body: &Value, known: &[&str]) -> Result<(), Reply> {
     match body.keys().find(|k| !known.contains(&k.as_str())) {
         Some(name) => {
             let value = &body[name];
-            Err(invalid(format!(
-                "body failed validation: body.{name} should be not present, instead was `{value}`."
-            )))
+            Err(invalid(format!("body failed validation: body.{name} should be not present, instead was `{value}`.")))
         }
         None => Ok(()),
     }
@@ -40,7 +38,9 @@ pub(super) fn row(
     });
     for (key, value) in given {
         let named = schema.iter_mut().find(|(name, p)| *name == key || p["id"] == key.as_str());
-        let Some((name, property)) = named else { return Err(invalid(format!("{key} is not a property that exists."))) };
+        let Some((name, property)) = named else {
+            return Err(invalid(format!("{key} is not a property that exists.")));
+        };
         let normal = normal(name, property, ids, value)?;
         row.insert(name.clone(), normal);
     }
@@ -195,7 +195,9 @@ pub(super) fn ensure_blocks(children: &Value) -> Result<(), Reply> {
     }
     for (i, block) in blocks.iter().enumerate() {
         let kind = kind_of_block(block).ok_or_else(|| {
-            invalid(format!("body failed validation: body.children[{i}].type should be defined, instead was `undefined`."))
+            invalid(format!(
+                "body failed validation: body.children[{i}].type should be defined, instead was `undefined`."
+            ))
         })?;
         if let Some(items) = block[kind].get("rich_text") {
             rich_text(&format!("children[{i}].{kind}.rich_text"), items)?;

@@ -14,10 +14,7 @@ const CUT_OFF: usize = 10_000;
 
 impl Notion {
     pub(super) fn query(&self, source: &str, body: &Value, version: Version) -> Result<Reply, Reply> {
-        known_members(
-            body,
-            &["sorts", "filter", "start_cursor", "page_size", "in_trash", "archived", "result_type"],
-        )?;
+        known_members(body, &["sorts", "filter", "start_cursor", "page_size", "in_trash", "archived", "result_type"])?;
         let filter = body.get("filter").filter(|f| !f.is_null());
         let schema = &self.sources[source].schema;
         if let Some(filter) = filter {
@@ -52,8 +49,7 @@ impl Notion {
         let kind = if version >= Version::SOURCES { "page_or_data_source" } else { "page_or_database" };
         let mut answer = list(&pages, next.clone(), kind);
         if cut && next.is_none() {
-            answer["request_status"] =
-                json!({"type": "incomplete", "incomplete_reason": "query_result_limit_reached"});
+            answer["request_status"] = json!({"type": "incomplete", "incomplete_reason": "query_result_limit_reached"});
         }
         Ok(Reply::ok(&answer))
     }

@@ -14,11 +14,8 @@ impl Slack {
     fn target(&mut self, args: &Map<String, Value>) -> Result<(String, &mut Channel), String> {
         let wanted = string(args, "channel").ok_or("invalid_arguments")?;
         let name = wanted.trim_start_matches('#');
-        let (id, channel) = self
-            .channels
-            .iter_mut()
-            .find(|(id, c)| **id == wanted || c.name == name)
-            .ok_or("channel_not_found")?;
+        let (id, channel) =
+            self.channels.iter_mut().find(|(id, c)| **id == wanted || c.name == name).ok_or("channel_not_found")?;
         match channel {
             c if c.archived => Err("is_archived".into()),
             c if !c.member => Err("not_in_channel".into()),

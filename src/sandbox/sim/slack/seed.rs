@@ -33,19 +33,11 @@ impl Slack {
                 let at = now.0 - (4 - n) * 3_600_000;
                 let ts = format!("{}.{:06}", at / 1000, 100 * n);
                 let user = &self.users[usize::try_from(n).unwrap_or_default() % self.users.len()].id;
-                let message =
-                    json!({"type": "message", "user": user, "team": self.team, "text": text, "ts": ts});
+                let message = json!({"type": "message", "user": user, "team": self.team, "text": text, "ts": ts});
                 messages.insert(ts, message);
             }
-            let channel = Channel {
-                name: name.into(),
-                purpose: purpose.into(),
-                private,
-                archived,
-                member,
-                created,
-                messages,
-            };
+            let channel =
+                Channel { name: name.into(), purpose: purpose.into(), private, archived, member, created, messages };
             let id = self.ids.slack('C');
             self.channels.insert(id, channel);
         }

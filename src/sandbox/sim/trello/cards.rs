@@ -32,7 +32,8 @@ impl Trello {
 
     pub(super) fn create_card(&mut self, params: &Params, now: Time) -> Result<Reply, Reply> {
         let list = param(params, "idList").filter(|id| checked(id).is_ok()).ok_or_else(|| bad("idList"))?;
-        let board = self.lists.get(list).ok_or_else(|| Reply::text(404, "could not find the list that the card belongs to"))?;
+        let board =
+            self.lists.get(list).ok_or_else(|| Reply::text(404, "could not find the list that the card belongs to"))?;
         let board = board.board.clone();
         let id = self.ids.trello(now);
         let short_link = self.ids.alnum(8);

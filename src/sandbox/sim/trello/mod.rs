@@ -275,8 +275,7 @@ impl Trello {
             }
             ("GET", ["1", "boards", id, "members"]) => {
                 self.known_board(id)?;
-                let members: Vec<Value> =
-                    self.members.iter().map(|(id, m)| pick(self.member(id, m), fields)).collect();
+                let members: Vec<Value> = self.members.iter().map(|(id, m)| pick(self.member(id, m), fields)).collect();
                 Reply::ok(&json!(members))
             }
             ("GET", ["1", "boards", id, "cards", rest @ ..]) => {
@@ -350,9 +349,7 @@ impl Trello {
     }
 
     fn token(&self) -> Value {
-        let may = |kind: &str, model: &str, write: bool| {
-            json!({"idModel": model, "modelType": kind, "read": true, "write": write})
-        };
+        let may = |kind: &str, model: &str, write: bool| json!({"idModel": model, "modelType": kind, "read": true, "write": write});
         json!({
             "id": self.token_id,
             "identifier": "orchestrator",

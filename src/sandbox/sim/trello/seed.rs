@@ -49,12 +49,7 @@ impl Trello {
         let short = self.ids.alnum(8);
         self.boards.insert(board.clone(), Board { name: "Operations".into(), short, last_card: 0 });
         for (n, (name, _)) in (1_u8..).zip(LISTS) {
-            let list = List {
-                board: board.clone(),
-                name: name.into(),
-                pos: 16_384.0 * f64::from(n),
-                closed: false,
-            };
+            let list = List { board: board.clone(), name: name.into(), pos: 16_384.0 * f64::from(n), closed: false };
             let id = self.ids.trello(start);
             self.lists.insert(id, list);
         }
