@@ -7,7 +7,9 @@
 //!
 //! What an answer means (status codes, error bodies, retries) is left to the callers: `client` and `platforms`.
 
-use std::error::Error as StdError;
+mod failure;
+mod text;
+
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,6 +20,8 @@ pub use reqwest::{Method, Url};
 
 use crate::platforms::Delivery;
 use crate::wire::{ErrorCode, Time};
+pub use failure::Failure;
+pub use text::{clip, first_line, parse_retry_after};
 
 /// What every request says it is: `opsctl/0.1.0`.
 pub const USER_AGENT: &str = concat!("opsctl/", env!("CARGO_PKG_VERSION"));
@@ -219,211 +223,6 @@ impl Reply {
     }
 }
 
-/// Reads a `Retry-After` value: seconds, or an HTTP date.
-pub fn parse_retry_after(value: &str, now: Time) -> Option<Duration> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse::<f64>() {
-        return (seconds.is_finite() && (0.0..=1e9).contains(&seconds)).then(|| Duration::from_secs_f64(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_millisecond();
-    Some(Time(at).since(now))
-}
-
-/// The first non-empty line of a text or an HTML page, tags, scripts and styles left out, at most 200 characters.
-pub fn first_line(text: &str) -> String {
-    let plain = if text.trim_start().starts_with('<') { strip_markup(text) } else { text.to_string() };
-    let line = plain.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    clip(line, 200)
-}
-
-/// At most `limit` characters, with an ellipsis when something was cut; control characters become spaces.
-pub fn clip(text: &str, limit: usize) -> String {
-    let mut out: String = text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(limit).is_some() {
-        out.push('…');
-    }
-    out
-}
-
-fn strip_markup(html: &str) -> String {
-    let mut out = String::new();
-    let mut rest = html;
-    while let Some(open) = rest.find('<') {
-        out.push_str(&rest[..open]);
-        rest = &rest[open..];
-        let lower = rest.get(..8).unwrap_or(rest).to_ascii_lowercase();
-        let skip_to = if lower.starts_with("<script") {
-            "</script>"
-        } else if lower.starts_with("<style") {
-            "</style>"
-        } else if lower.starts_with("<!--") {
-            "-->"
-        } else {
-            ">"
-        };
-        // Text of different elements stays on different lines.
-        out.push('\n');
-        match rest.find(skip_to) {
-            Some(end) => rest = &rest[end + skip_to.len()..],
-            None => return out,
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-/// A request that brought no answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
-    /// `NETWORK_ERROR`, `TIMEOUT_ERROR`, or `UNKNOWN_ERROR` for an answer that cannot be read.
-    pub code: ErrorCode,
-    /// Whether the request can have had an effect.
-    pub delivery: Delivery,
-    /// Why, for people, lower case: `connection refused`.
-    pub cause: String,
-}
-
-impl Failure {
-    /// A failure with these parts.
-    pub fn new(code: ErrorCode, delivery: Delivery, cause: impl Into<String>) -> Self {
-        Failure { code, delivery, cause: cause.into() }
-    }
-
-    /// A URL that cannot be requested at all.
-    pub fn bad_url(url: &str, why: impl std::fmt::Display) -> Self {
-        Failure::new(ErrorCode::ValidationError, Delivery::NotDelivered, format!("`{url}` is not a URL: {why}"))
-    }
-
-    /// Puts a `reqwest` error into words. `limit` is the time the request had.
-    pub fn of(error: &reqwest::Error, limit: Duration) -> Self {
-        let before_sending = error.is_connect() || error.is_builder();
-        let delivery = if before_sending { Delivery::NotDelivered } else { Delivery::Unknown };
-        let chain = Chain::of(error);
-        if let Some(cause) = chain.tls() {
-            return Failure::new(ErrorCode::NetworkError, delivery, cause);
-        }
-        if error.is_timeout() || chain.io_kind(std::io::ErrorKind::TimedOut) {
-            let cause = if error.is_connect() {
-                "timed out connecting".to_string()
-            } else {
-                format!("timed out after {}", seconds(limit))
-            };
-            return Failure::new(ErrorCode::TimeoutError, delivery, cause);
-        }
-        if error.is_redirect() {
-            return Failure::new(ErrorCode::NetworkError, delivery, "too many redirects");
-        }
-        if error.is_builder() {
-            return Failure::new(ErrorCode::ValidationError, delivery, chain.last());
-        }
-        Failure::new(ErrorCode::NetworkError, delivery, chain.network())
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.cause)
-    }
-}
-
-impl StdError for Failure {}
-
-/// `10s`, `1.5s`, `250ms`.
-fn seconds(d: Duration) -> String {
-    if d < Duration::from_secs(1) {
-        format!("{}ms", d.as_millis())
-    } else if d.subsec_millis() < 50 {
-        format!("{}s", d.as_secs())
-    } else {
-        format!("{:.1}s", d.as_secs_f64())
-    }
-}
-
-/// An error and everything below it, custom `io::Error` contents included (their `source` skips one level).
-struct Chain<'a>(Vec<&'a (dyn StdError + 'static)>);
-
-impl<'a> Chain<'a> {
-    fn of(error: &'a (dyn StdError + 'static)) -> Self {
-        let mut links = Vec::new();
-        let mut next = Some(error);
-        while let Some(link) = next {
-            links.push(link);
-            let inside = link.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            next = match inside {
-                Some(inner) => Some(inner as &(dyn StdError + 'static)),
-                None => link.source(),
-            };
-        }
-        Chain(links)
-    }
-
-    fn io_kind(&self, kind: std::io::ErrorKind) -> bool {
-        self.0.iter().filter_map(|e| e.downcast_ref::<std::io::Error>()).any(|e| e.kind() == kind)
-    }
-
-    fn says(&self, words: &str) -> bool {
-        self.0.iter().any(|e| e.to_string().contains(words))
-    }
-
-    fn last(&self) -> String {
-        clip(&self.0.last().map(ToString::to_string).unwrap_or_default(), 200)
-    }
-
-    fn tls(&self) -> Option<String> {
-        use rustls::{CertificateError, Error};
-        let error = self.0.iter().find_map(|e| e.downcast_ref::<Error>())?;
-        Some(match error {
-            Error::InvalidCertificate(why) => match why {
-                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                    "TLS: the certificate has expired".to_string()
-                }
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                    "TLS: the certificate is not valid yet; is this machine's clock right?".to_string()
-                }
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                    "TLS: the certificate is for another host name".to_string()
-                }
-                CertificateError::UnknownIssuer => "TLS: certificate not trusted (unknown issuer)".to_string(),
-                other => clip(&format!("TLS: certificate not trusted ({other})"), 200),
-            },
-            Error::InvalidMessage(_) => "TLS: the other side does not speak TLS".to_string(),
-            Error::General(text) if text.starts_with("No CA certificates") => {
-                "TLS: this system has no CA certificates; install them or set SSL_CERT_FILE".to_string()
-            }
-            other => clip(&format!("TLS: {other}"), 200),
-        })
-    }
-
-    fn network(&self) -> String {
-        use std::io::ErrorKind;
-        if self.says("dns error") || self.says("failed to lookup address") {
-            let temporary = self.says("Temporary failure");
-            return if temporary { "DNS: the name server does not answer" } else { "DNS: no such host" }.to_string();
-        }
-        let known = [
-            (ErrorKind::ConnectionRefused, "connection refused"),
-            (ErrorKind::ConnectionReset, "connection reset"),
-            (ErrorKind::BrokenPipe, "connection closed before the answer"),
-            (ErrorKind::ConnectionAborted, "connection aborted"),
-            (ErrorKind::HostUnreachable, "host unreachable"),
-            (ErrorKind::NetworkUnreachable, "network unreachable"),
-            (ErrorKind::UnexpectedEof, "connection closed before the answer"),
-        ];
-        if let Some((_, text)) = known.iter().find(|(kind, _)| self.io_kind(*kind)) {
-            return (*text).to_string();
-        }
-        for text in ["connection closed", "error reading a body", "end of file before", "dispatch task is gone"] {
-            if self.says(text) {
-                return "connection closed before the answer".to_string();
-            }
-        }
-        if self.says("invalid HTTP") {
-            return "the other side does not speak HTTP".to_string();
-        }
-        self.last()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -539,15 +338,5 @@ mod tests {
         assert_eq!(route("https://localhost", false), Route { direct: true, authorities: true });
         assert_eq!(route("http://example.com", false), Route { direct: false, authorities: false });
         assert_eq!(route("http://example.com", true), Route { direct: false, authorities: true });
-    }
-
-    #[test]
-    fn retry_after_as_seconds_and_as_a_date() {
-        let now = "2026-11-01T10:00:00.000Z".parse().unwrap();
-        assert_eq!(parse_retry_after("12", now), Some(Duration::from_secs(12)));
-        assert_eq!(parse_retry_after("Sun, 01 Nov 2026 10:00:30 GMT", now), Some(Duration::from_secs(30)));
-        assert_eq!(parse_retry_after("Sun, 01 Nov 2026 09:00:30 GMT", now), Some(Duration::ZERO));
-        assert_eq!(parse_retry_after("-1", now), None);
-        assert_eq!(parse_retry_after("soon", now), None);
     }
 }

@@ -7,10 +7,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::clients::{Ask, Effect, Payload, Session, lock};
+use super::caches::lock;
 use super::endpoints::address;
 use super::fields::Data;
-use super::{Call, CallOutcome, Lookup, PlatformError, unsupported};
+use super::session::{Ask, Effect, Payload, Session};
+use super::{Call, CallOutcome, Delivery, Lookup, PlatformError, unsupported};
 use crate::http::Method;
 use crate::wire::{ActionType, ErrorCode};
 
@@ -89,10 +90,10 @@ pub(super) fn content(data: &Data<'_>) -> Result<Vec<u8>, String> {
 }
 
 async fn create(session: &Session, call: &Call, data: &Data<'_>) -> Result<CallOutcome, PlatformError> {
-    let id = call.prepared.as_ref().and_then(|p| p["fileId"].as_str());
+    let call_id = call.prepared.as_ref().and_then(|p| p["fileId"].as_str());
     let mime_type = data.text("mimeType");
     let mut metadata = json!({"name": data.text("name")});
-    if let Some(id) = id {
+    if let Some(id) = call_id {
         metadata["id"] = Value::from(id);
     }
     if let Some(mime_type) = mime_type {
@@ -114,7 +115,7 @@ async fn create(session: &Session, call: &Call, data: &Data<'_>) -> Result<CallO
             Ask::write("files.create", Method::POST, url, metadata)
         }
     };
-    let (file, found) = match (session.ask(ask).await, id) {
+    let (file, found) = match (session.ask(ask).await, call_id) {
         (Ok(file), _) => (file, false),
         // The id was made for this call alone, so the file that has it is the one an earlier try made.
         (Err(failed), Some(id)) if failed.error.code == ErrorCode::DuplicateError => (get(session, id).await?, true),
@@ -126,7 +127,12 @@ async fn create(session: &Session, call: &Call, data: &Data<'_>) -> Result<CallO
         for permission in missing {
             // Nobody is sent an e-mail by a machine's doing.
             let url = session.at_with(&["files", id, "permissions"], &[ALL_DRIVES, ("sendNotificationEmail", "false")]);
-            session.ask(Ask::write("permissions.create", Method::POST, url, permission.clone())).await?;
+            let granted = session.ask(Ask::write("permissions.create", Method::POST, url, permission.clone())).await;
+            granted.map_err(|failed| {
+                // With an id the next try finds the file; without one it would make a second.
+                let delivery = if call_id.is_some() { failed.error.delivery } else { Delivery::Unknown };
+                PlatformError { delivery, ..failed.error }
+            })?;
         }
     }
     let result = reduced(&file);

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::PlatformError;
 use super::answer::phrase;
-use super::clients::{Effect, Payload, Session, lock};
+use super::caches::lock;
 use super::credentials::GoogleKey;
+use super::session::{Effect, Payload, Session};
 use crate::http::{Failure, HeaderMap, Method, Url};
 use crate::secret::Secret;
 use crate::wire::{ErrorCode, Time};

@@ -10,6 +10,7 @@
 //! metadata, a Drive file's pre-made id. Where there is no place for one, the lookup goes by content, author and time.
 
 mod answer;
+mod caches;
 mod clients;
 mod credentials;
 mod drive;
@@ -18,6 +19,7 @@ mod error;
 mod fields;
 mod google;
 mod notion;
+mod session;
 mod sheets;
 mod slack;
 pub mod status;

@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::clients::{Ask, Effect, Payload, Session};
 use super::fields::Data;
+use super::session::{Ask, Effect, Payload, Session};
 use super::{Call, CallOutcome, Lookup, Platform, PlatformError, unsupported};
 use crate::http::{Failure, Method, Url};
 use crate::wire::ActionType;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::clients::{Ask, Payload, Session};
 use super::fields::Data;
+use super::session::{Ask, Payload, Session};
 use super::{Call, CallOutcome, Lookup, PlatformError, unsupported};
 use crate::http::Method;
 use crate::wire::{ActionType, ErrorCode, Time};

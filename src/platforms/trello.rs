@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::clients::{Ask, Session};
 use super::fields::Data;
-use super::{Call, CallOutcome, Lookup, PlatformError, unsupported};
+use super::session::{Ask, Session};
+use super::{Call, CallOutcome, Delivery, Lookup, PlatformError, unsupported};
 use crate::http::Method;
 use crate::secret::Secret;
 use crate::wire::{ActionType, ErrorCode, Time};
@@ -136,32 +136,25 @@ async fn label_ids(session: &Session, list: &str, labels: Vec<String>) -> Result
         return Ok(labels);
     }
     let board = board(session, list).await?;
-    let mut known = known_labels(session, &board).await?;
+    let known = known_labels(session, &board).await?;
     let mut ids = Vec::new();
     for label in labels {
-        if is_id(&label) {
-            ids.push(label);
-            continue;
-        }
-        if let Some(id) = known.get(&label.to_lowercase()) {
-            ids.push(id.clone());
-            continue;
-        }
-        let body = json!({"name": label, "color": null, "idBoard": board});
-        let made = session.ask(Ask::write("labels.create", Method::POST, session.at(&["labels"]), body)).await;
-        // A label too many harms nobody, and the card was not made yet.
-        let made = made.map_err(|failed| PlatformError { delivery: super::Delivery::NotDelivered, ..failed.error })?;
-        session.caches().trello_labels.forget(&board);
-        ids.push(made["id"].as_str().unwrap_or_default().to_string());
-        known = Arc::new(
-            known
-                .iter()
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .chain([(label.to_lowercase(), ids[ids.len() - 1].clone())])
-                .collect(),
-        );
+        let id = if is_id(&label) { Some(&label) } else { known.get(&label.to_lowercase()) };
+        ids.push(match id {
+            Some(id) => id.clone(),
+            None => new_label(session, &board, &label).await?,
+        });
     }
     Ok(ids)
+}
+
+async fn new_label(session: &Session, board: &str, name: &str) -> Result<String, PlatformError> {
+    let body = json!({"name": name, "color": null, "idBoard": board});
+    let made = session.ask(Ask::write("labels.create", Method::POST, session.at(&["labels"]), body)).await;
+    // A label too many harms nobody, and the card was not made yet.
+    let made = made.map_err(|failed| PlatformError { delivery: Delivery::NotDelivered, ..failed.error })?;
+    session.caches().trello_labels.forget(board);
+    Ok(made["id"].as_str().unwrap_or_default().to_string())
 }
 
 async fn known_labels(session: &Session, board: &str) -> Result<Arc<HashMap<String, String>>, PlatformError> {
