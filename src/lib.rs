@@ -15,6 +15,7 @@ pub mod guard;
 pub mod http;
 pub mod output;
 pub mod platforms;
+pub mod redact;
 pub mod sandbox;
 pub mod secret;
 pub mod server;
