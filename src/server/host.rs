@@ -7,7 +7,8 @@ use crate::wire::HostStatus;
 
 /// The host now. `data_dir` says which disk matters.
 pub fn status(data_dir: &Path) -> HostStatus {
-    let disk = rustix::fs::statvfs(data_dir).ok().and_then(|s| Disk::new(s.f_blocks, s.f_bfree, s.f_bavail, s.f_frsize));
+    let disk =
+        rustix::fs::statvfs(data_dir).ok().and_then(|s| Disk::new(s.f_blocks, s.f_bfree, s.f_bavail, s.f_frsize));
     HostStatus {
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         disk_used: disk.map(|d| d.used),

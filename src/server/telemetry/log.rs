@@ -290,7 +290,10 @@ mod tests {
     #[test]
     fn levels_are_read_whatever_their_case() {
         assert_eq!("WARN".parse(), Ok(Level::Warn));
-        assert_eq!("loud".parse::<Level>().unwrap_err(), "`loud` is not one of error, warn, info, verbose, debug, silly");
+        assert_eq!(
+            "loud".parse::<Level>().unwrap_err(),
+            "`loud` is not one of error, warn, info, verbose, debug, silly"
+        );
         assert!(Level::Error < Level::Silly);
     }
 }
