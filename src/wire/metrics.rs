@@ -129,7 +129,7 @@ pub struct PlatformRequests {
     pub peak_per_minute: u64,
     /// Answers 429 (and their like) in the window.
     pub rate_limited: u64,
-    /// Failed requests in the window.
+    /// Requests that failed for another reason in the window.
     pub failed: u64,
     /// One count a minute, oldest first, at most 1440.
     pub per_minute_series: Vec<u64>,
