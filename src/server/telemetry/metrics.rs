@@ -18,7 +18,7 @@ use crate::wire::{
 
 use super::cells::{ActionCell, ActionKey, HOUR, MINUTE, Pending, RequestCell, floor};
 use super::records::{CallRecord, EndRecord};
-use super::store::{KEEP_HOURS, KEEP_MINUTES, Span, Store, spans};
+use super::store::{Detail, KEEP_HOURS, KEEP_MINUTES, Span, Store, spans};
 
 /// Longest window `performance`, `requests` and `breakdown` answer.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -111,9 +111,9 @@ impl Metrics {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cells(&self, window: Window, platform: Option<Platform>, histograms: bool) -> anyhow::Result<Cells> {
+    fn cells(&self, window: Window, platform: Option<Platform>, detail: Detail) -> anyhow::Result<Cells> {
         let store = self.store();
-        let mut cells = store.actions(&window.spans(), histograms).context("cannot read metrics.db")?;
+        let mut cells = store.actions(&window.spans(), detail).context("cannot read metrics.db")?;
         for ((at, platform, action_type), cell) in &self.pending().actions {
             if window.holds(*at) {
                 cells.entry((*platform, *action_type)).or_default().merge(cell);
@@ -123,18 +123,10 @@ impl Metrics {
         Ok(cells)
     }
 
-    fn total(&self, window: Window, platform: Option<Platform>) -> anyhow::Result<ActionCell> {
-        Ok(sum(self.cells(window, platform, false)?.values()))
-    }
-
-    pub(super) fn success(
-        &self,
-        length: Duration,
-        platform: Option<Platform>,
-        now: Time,
-    ) -> anyhow::Result<(u64, u64)> {
-        let total = self.total(Window::last(length, length, now), platform)?;
-        Ok((total.succeeded, total.ended))
+    /// Succeeded and ended actions by platform; platforms where none ended are left out.
+    pub(super) fn success(&self, length: Duration, now: Time) -> anyhow::Result<BTreeMap<Platform, (u64, u64)>> {
+        let cells = self.cells(Window::last(length, length, now), None, Detail::Sums)?;
+        Ok(by_platform(&cells).into_iter().map(|(p, cell)| (p, (cell.succeeded, cell.ended))).collect())
     }
 
     pub(super) fn action_metrics(
@@ -148,7 +140,7 @@ impl Metrics {
         };
         let length = Duration::from_millis(length.unsigned_abs());
         let window = Window::last(length, length, now);
-        let cells = self.cells(window, platform, false)?;
+        let cells = self.cells(window, platform, Detail::Sums)?;
         let total = sum(cells.values());
         let share = |part: u64| if total.ended == 0 { 0.0 } else { part as f64 / total.ended as f64 };
         let by_platform = by_platform(&cells)
@@ -236,8 +228,8 @@ impl Metrics {
                 avg_queue_time: cell.avg_queued(),
             }
         };
-        let current = self.cells(window, platform, true)?;
-        let previous = self.cells(window.before(), platform, true)?;
+        let current = self.cells(window, platform, Detail::Histograms)?;
+        let previous = self.cells(window.before(), platform, Detail::Histograms)?;
         Ok(Performance {
             current: describe(window, &sum(current.values())),
             previous: describe(window.before(), &sum(previous.values())),
@@ -300,7 +292,7 @@ impl Metrics {
     ) -> anyhow::Result<ActionBreakdown> {
         let window = Window::last(length, length, now);
         let mut rows: Vec<ActionBreakdownRow> = self
-            .cells(window, platform, false)?
+            .cells(window, platform, Detail::Failures)?
             .into_iter()
             .filter(|(_, cell)| cell.ended > 0)
             .map(|((platform, action_type), cell)| ActionBreakdownRow {

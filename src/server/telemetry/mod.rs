@@ -16,6 +16,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
@@ -231,21 +232,26 @@ impl Telemetry {
         self.metrics.breakdown(window, platform, self.clock.now())
     }
 
-    /// Failed over ended actions (0 to 1) and how many ended; `None` when none did or nobody can tell.
-    pub fn error_rate(&self, platform: Option<Platform>, window: Duration) -> Option<(f64, u64)> {
-        match self.metrics.success(window, platform, self.clock.now()) {
-            Ok((_, 0)) => None,
-            Ok((succeeded, ended)) => Some(((ended - succeeded) as f64 / ended as f64, ended)),
-            Err(error) => {
-                self.log(LogLine::error(Part::Telemetry, format!("cannot tell the error rate: {error:#}")));
-                None
-            }
-        }
+    /// Failed over ended actions (0 to 1) and how many ended, by platform; without those where none did, and empty
+    /// when nobody can tell.
+    pub fn error_rates(&self, window: Duration) -> BTreeMap<Platform, (f64, u64)> {
+        let counts = self.metrics.success(window, self.clock.now()).unwrap_or_else(|error| {
+            self.log(LogLine::error(Part::Telemetry, format!("cannot tell the error rates: {error:#}")));
+            BTreeMap::new()
+        });
+        let rate = |(succeeded, ended): (u64, u64)| ((ended - succeeded) as f64 / ended as f64, ended);
+        counts.into_iter().map(|(platform, counts)| (platform, rate(counts))).collect()
+    }
+
+    /// One platform's entry of [`Telemetry::error_rates`].
+    pub fn error_rate(&self, platform: Platform, window: Duration) -> Option<(f64, u64)> {
+        self.error_rates(window).remove(&platform)
     }
 
     /// How many actions succeeded, of how many that ended.
     pub fn success(&self, window: Duration) -> anyhow::Result<(u64, u64)> {
-        self.metrics.success(window, None, self.clock.now())
+        let counts = self.metrics.success(window, self.clock.now())?;
+        Ok(counts.values().fold((0, 0), |sum, (succeeded, ended)| (sum.0 + succeeded, sum.1 + ended)))
     }
 
     /// Errors, newest first, among the newest 10,000.

@@ -72,6 +72,17 @@ pub(super) fn spans(from: Time, to: Time, by_hour: bool) -> Vec<Span> {
     all.into_iter().filter(|span| span.from < span.to).collect()
 }
 
+/// How much of the actions to read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Detail {
+    /// Counts and times.
+    Sums,
+    /// Failures by code too.
+    Failures,
+    /// Histograms too; they are most of what there is to read.
+    Histograms,
+}
+
 /// The open database.
 pub(super) struct Store {
     db: Connection,
@@ -142,8 +153,8 @@ impl Store {
         Ok(())
     }
 
-    /// Actions by platform and type; quantiles only with `histograms`, for they are most of what there is to read.
-    pub(super) fn actions(&self, spans: &[Span], histograms: bool) -> anyhow::Result<BTreeMap<ActionKey, ActionCell>> {
+    /// Actions by platform and type.
+    pub(super) fn actions(&self, spans: &[Span], detail: Detail) -> anyhow::Result<BTreeMap<ActionKey, ActionCell>> {
         let mut cells: BTreeMap<ActionKey, ActionCell> = BTreeMap::new();
         let mut sums = self.db.prepare_cached(
             "SELECT platform, type, SUM(ended), SUM(succeeded), SUM(retried), SUM(retries), SUM(fell_back),
@@ -174,13 +185,15 @@ impl Store {
                     ..ActionCell::default()
                 });
             }
-            let mut rows = failures.query(bounds)?;
-            while let Some(row) = rows.next()? {
-                let code = ErrorCode::from_wire(row.get_ref(2)?.as_str()?);
-                let (Some(key), Some(code)) = (action_key(row)?, code) else { continue };
-                *cells.entry(key).or_default().failures.entry(code).or_default() += row.get::<_, u64>(3)?;
+            if detail == Detail::Failures {
+                let mut rows = failures.query(bounds)?;
+                while let Some(row) = rows.next()? {
+                    let code = ErrorCode::from_wire(row.get_ref(2)?.as_str()?);
+                    let (Some(key), Some(code)) = (action_key(row)?, code) else { continue };
+                    *cells.entry(key).or_default().failures.entry(code).or_default() += row.get::<_, u64>(3)?;
+                }
             }
-            if histograms {
+            if detail == Detail::Histograms {
                 let mut rows = blobs.query(bounds)?;
                 while let Some(row) = rows.next()? {
                     let Some(key) = action_key(row)? else { continue };

@@ -1,6 +1,5 @@
 //! Telemetry as its users see it: recorded, asked, restarted.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,8 +92,8 @@ fn totals_are_the_same_before_and_after_they_are_written() {
     assert_eq!(telemetry.action_metrics("1h", None).unwrap(), before);
     telemetry.action_ended(&ended(ago(0), Platform::Notion, None));
     assert_eq!(telemetry.success(ONE_HOUR).unwrap(), (4, 5), "written and unwritten are added up");
-    assert_eq!(telemetry.error_rate(Some(Platform::Slack), ONE_HOUR), Some((1.0, 1)));
-    assert_eq!(telemetry.error_rate(Some(Platform::Drive), ONE_HOUR), None);
+    assert_eq!(telemetry.error_rate(Platform::Slack, ONE_HOUR), Some((1.0, 1)));
+    assert_eq!(telemetry.error_rate(Platform::Drive, ONE_HOUR), None);
     assert!(telemetry.action_metrics("3h", None).unwrap_err().to_string().contains("1h, 6h, 24h, 7d"));
 }
 
@@ -253,7 +252,7 @@ fn what_cannot_be_written_stays_and_is_written_later() {
     telemetry.action_ended(&ended(ago(0), Platform::Notion, None));
     assert!(telemetry.flush().is_err());
     assert!(telemetry.success(ONE_HOUR).is_err(), "an unreadable store is not an empty one");
-    assert_eq!(telemetry.error_rate(None, ONE_HOUR), None);
+    assert_eq!(telemetry.error_rate(Platform::Notion, ONE_HOUR), None);
     other.execute_batch("ALTER TABLE away RENAME TO actions").unwrap();
     telemetry.flush().unwrap();
     assert_eq!(telemetry.success(ONE_HOUR).unwrap(), (1, 1));
