@@ -3,6 +3,7 @@
 mod google;
 mod odd_answers;
 mod operations;
+mod with_sims;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

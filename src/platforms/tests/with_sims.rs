@@ -1,0 +1,250 @@
+//! Every operation against the simulators, and a lost answer after each kind of write.
+
+use super::*;
+use crate::sandbox::sim::{Api, Fault, FaultSpec, SimOptions, Sims};
+
+/// Running simulators with clients for them.
+struct Ground {
+    sims: Sims,
+    clients: Clients,
+    env: BTreeMap<String, String>,
+    folder: std::path::PathBuf,
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Ground {
+    async fn start() -> Self {
+        let clock = Clock::system();
+        let sims = Sims::start(SimOptions { clock: clock.clone(), ..SimOptions::default() }).await.unwrap();
+        let folder = std::env::temp_dir().join(format!("opsctl-test-{:032x}", fastrand::u128(..)));
+        std::fs::create_dir_all(&folder).unwrap();
+        let env = sims.credentials(&folder).unwrap();
+        let endpoints = Endpoints {
+            notion: sims.url(Api::Notion) + "/v1",
+            trello: sims.url(Api::Trello) + "/1",
+            slack: sims.url(Api::Slack) + "/api",
+            ..Endpoints::default()
+        };
+        let clients = Clients::new(endpoints, Credentials::from_env(&env), clock);
+        Ground { sims, clients, env, folder }
+    }
+
+    async fn run(&self, platform: Platform, action: ActionType, data: Value) -> Value {
+        let done = self.clients.execute(&call(platform, action, data)).await.unwrap();
+        assert!(!done.served_by_marker);
+        done.result
+    }
+
+    async fn fails(&self, platform: Platform, action: ActionType, data: Value) -> ErrorCode {
+        self.clients.execute(&call(platform, action, data)).await.unwrap_err().code
+    }
+
+    /// Looks before, loses the answer of a write, and looks again.
+    async fn lose(&self, mut call: Call) -> (Lookup, Lookup) {
+        let since = self.clients.clock().now();
+        call.prepared = self.clients.prepare(&call).await.unwrap();
+        let before = self.clients.find_written(&call, since).await.unwrap();
+        self.sims.fault(call.platform, FaultSpec::from(Fault::LostAnswer).times(1).only("write")).unwrap();
+        let error = self.clients.execute(&call).await.unwrap_err();
+        assert_eq!((error.code, error.delivery), (ErrorCode::NetworkError, Delivery::Unknown), "{error}");
+        (before, self.clients.find_written(&call, since).await.unwrap())
+    }
+}
+
+/// The result of a lookup that has to have found something.
+fn found(lookup: Lookup) -> Value {
+    match lookup {
+        Lookup::Found(outcome) => outcome.result,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn notion_from_creation_to_the_trash() {
+    let ground = Ground::start().await;
+    let data = json!({"title": "Renew passports", "properties": {"status": "To do", "due_date": "2026-12-01"}});
+    let page = ground.run(Platform::Notion, ActionType::Create, data).await;
+    let id = &page["pageId"];
+    ground.run(Platform::Notion, ActionType::Update, json!({"page_id": id, "properties": {"Status": "Done"}})).await;
+    let block =
+        ground.run(Platform::Notion, ActionType::Log, json!({"page_id": id, "text": "called the office"})).await;
+    assert!(block["blockId"].is_string(), "{block}");
+
+    let filter = json!({"property": "Name", "title": {"equals": "Renew passports"}});
+    let query = ground.run(Platform::Notion, ActionType::Query, json!({"filter": filter})).await;
+    assert_eq!((&query["count"], &query["pages"][0]["pageId"]), (&json!(1), id));
+    assert_eq!(query["pages"][0]["title"], "Renew passports");
+
+    ground.run(Platform::Notion, ActionType::Delete, json!({"page_id": id})).await;
+    let query = ground.run(Platform::Notion, ActionType::Query, json!({"filter": filter})).await;
+    assert_eq!(query["count"], 0);
+    // A second trashing finds it done.
+    let again =
+        ground.clients.execute(&call(Platform::Notion, ActionType::Delete, json!({"page_id": id}))).await.unwrap();
+    assert_eq!(&again.result["pageId"], id);
+}
+
+#[tokio::test]
+async fn notion_writes_in_doubt_are_found() {
+    let ground = Ground::start().await;
+    let create = call(Platform::Notion, ActionType::Create, json!({"title": "Lost and found"}));
+    let (before, after) = ground.lose(create).await;
+    assert_eq!(before, Lookup::Absent);
+    let id = found(after)["pageId"].clone();
+
+    let log = call(Platform::Notion, ActionType::Log, json!({"page_id": id, "text": "a line"}));
+    let (before, after) = ground.lose(log).await;
+    assert_eq!(before, Lookup::Absent);
+    assert!(found(after)["blockId"].is_string());
+
+    let delete = call(Platform::Notion, ActionType::Delete, json!({"page_id": id}));
+    let (before, after) = ground.lose(delete).await;
+    assert_eq!((before, &found(after)["pageId"]), (Lookup::Absent, &id));
+}
+
+#[tokio::test]
+async fn notion_without_a_column_for_markers_finds_by_title() {
+    let ground = Ground::start().await;
+    let database = ground.env["NOTION_DATABASE_ID"].clone();
+    let mut create = call(Platform::Notion, ActionType::Create, json!({"title": "By title", "database_id": database}));
+    create.marker = None;
+    let (before, after) = ground.lose(create.clone()).await;
+    assert_eq!(before, Lookup::Absent);
+    found(after);
+    // Two of the same kind cannot be told apart.
+    ground.clients.execute(&create).await.unwrap();
+    let since = ground.clients.clock().now();
+    let lookup = ground.clients.find_written(&create, since).await.unwrap();
+    assert!(matches!(lookup, Lookup::Unclear(_)), "{lookup:?}");
+}
+
+#[tokio::test]
+async fn trello_from_creation_to_the_archive() {
+    let ground = Ground::start().await;
+    let data = json!({"name": "Order cables", "desc": "ten of them", "due": "2026-12-01T12:00:00.000Z"});
+    let card = ground.run(Platform::Trello, ActionType::Create, data).await;
+    let id = &card["cardId"];
+    assert!(card["url"].as_str().unwrap().starts_with("https://trello.com/"), "{card}");
+    ground.run(Platform::Trello, ActionType::Update, json!({"cardId": id, "name": "Order ropes", "due": null})).await;
+    let query = ground.run(Platform::Trello, ActionType::Query, json!({"limit": 1000})).await;
+    let ours = query["cards"].as_array().unwrap().iter().find(|c| &c["cardId"] == id).unwrap();
+    assert_eq!(ours["name"], "Order ropes");
+    ground.run(Platform::Trello, ActionType::Delete, json!({"cardId": id})).await;
+    let query = ground.run(Platform::Trello, ActionType::Query, json!({"limit": 1000})).await;
+    assert!(query["cards"].as_array().unwrap().iter().all(|c| &c["cardId"] != id));
+}
+
+#[tokio::test]
+async fn trello_cards_in_doubt_are_found_wherever_they_went() {
+    let ground = Ground::start().await;
+    let create = call(Platform::Trello, ActionType::Create, json!({"name": "Lost", "desc": "text"}));
+    let (before, after) = ground.lose(create.clone()).await;
+    assert_eq!(before, Lookup::Absent);
+    let card = found(after);
+    ground.run(Platform::Trello, ActionType::Delete, json!({"cardId": card["cardId"]})).await;
+    let since = ground.clients.clock().now();
+    assert_eq!(found(ground.clients.find_written(&create, since).await.unwrap()), card);
+}
+
+#[tokio::test]
+async fn slack_from_post_to_deletion() {
+    let ground = Ground::start().await;
+    let message = ground.run(Platform::Slack, ActionType::Notify, json!({"text": "deploying"})).await;
+    let at = |text: Option<&str>| {
+        let mut data = json!({"channel": message["channel"], "ts": message["ts"]});
+        if let Some(text) = text {
+            data["text"] = Value::from(text);
+        }
+        data
+    };
+    ground.run(Platform::Slack, ActionType::Update, at(Some("deployed"))).await;
+    let query = ground.run(Platform::Slack, ActionType::Query, json!({"limit": 5})).await;
+    assert_eq!(query["messages"][0]["text"], "deployed");
+    ground.run(Platform::Slack, ActionType::Delete, at(None)).await;
+    assert_eq!(ground.fails(Platform::Slack, ActionType::Delete, at(None)).await, ErrorCode::NotFound);
+    let nowhere = json!({"channel": "#no-such-channel", "text": "hi"});
+    assert_eq!(ground.fails(Platform::Slack, ActionType::Notify, nowhere).await, ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn slack_messages_in_doubt_are_found() {
+    let ground = Ground::start().await;
+    let (before, after) = ground.lose(call(Platform::Slack, ActionType::Notify, json!({"text": "lost"}))).await;
+    assert_eq!(before, Lookup::Absent);
+    let message = found(after);
+
+    let mut reply =
+        call(Platform::Slack, ActionType::Notify, json!({"text": "in a thread", "thread_ts": message["ts"]}));
+    reply.marker = Some("key-2".into());
+    let (before, after) = ground.lose(reply).await;
+    assert_eq!(before, Lookup::Absent);
+    let reply = found(after);
+
+    // Without a marker the text decides.
+    let mut plain = call(Platform::Slack, ActionType::Notify, json!({"text": "no marker"}));
+    plain.marker = None;
+    let (before, after) = ground.lose(plain).await;
+    assert_eq!(before, Lookup::Absent);
+    found(after);
+
+    for message in [reply, message] {
+        let data = json!({"channel": message["channel"], "ts": message["ts"]});
+        let (before, after) = ground.lose(call(Platform::Slack, ActionType::Delete, data)).await;
+        assert_eq!((before, found(after)), (Lookup::Absent, message));
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_told_good_from_bad() {
+    let ground = Ground::start().await;
+    for (platform, text) in
+        [(Platform::Notion, "Invalid API key"), (Platform::Trello, "Invalid token"), (Platform::Slack, "Token revoked")]
+    {
+        let identity = ground.clients.who_am_i(platform).await.unwrap();
+        assert!(!identity.is_empty(), "{platform}");
+        ground.sims.revoke(platform);
+        let error = ground.clients.who_am_i(platform).await.unwrap_err();
+        assert_eq!((error.code, auth_error_text(&error).as_str()), (ErrorCode::AuthError, text), "{error}");
+        assert!(error.message.starts_with("Authentication failed: "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn every_fault_has_its_code() {
+    let ground = Ground::start().await;
+    let writes = [
+        (Platform::Notion, ActionType::Create, json!({"title": "t"})),
+        (Platform::Trello, ActionType::Create, json!({"name": "n"})),
+        (Platform::Slack, ActionType::Notify, json!({"text": "t"})),
+    ];
+    let faults = [
+        (Fault::Unauthorized, ErrorCode::AuthError, Delivery::NotDelivered, "Authentication failed"),
+        (Fault::Forbidden, ErrorCode::PermissionDenied, Delivery::NotDelivered, "Permission denied"),
+        (Fault::RateLimited { retry_after_secs: 9 }, ErrorCode::RateLimited, Delivery::NotDelivered, "Rate limited"),
+        (Fault::ServerError { status: 503 }, ErrorCode::ServiceDown, Delivery::Unknown, "Service unavailable"),
+        (Fault::Html, ErrorCode::ServiceDown, Delivery::Unknown, "Service unavailable"),
+        (Fault::Hang, ErrorCode::TimeoutError, Delivery::Unknown, "Network timeout"),
+        (Fault::Down, ErrorCode::NetworkError, Delivery::NotDelivered, "Network error: connection refused"),
+    ];
+    for (platform, action, data) in writes {
+        for (fault, code, delivery, words) in faults {
+            let spec = FaultSpec::from(fault);
+            let spec = if fault == Fault::Down { spec } else { spec.only("create") };
+            ground.sims.fault(platform, spec).unwrap();
+            let mut call = call(platform, action, data.clone());
+            call.timeout = Duration::from_millis(300);
+            let error = ground.clients.execute(&call).await.unwrap_err();
+            ground.sims.clear(platform).unwrap();
+            assert_eq!((error.code, error.delivery), (code, delivery), "{platform} {fault:?}: {error}");
+            assert!(error.message.starts_with(words), "{platform} {fault:?}: {error}");
+            if code == ErrorCode::RateLimited && platform != Platform::Trello {
+                assert_eq!(error.retry_after, Some(Duration::from_secs(9)), "{platform}");
+            }
+        }
+    }
+}
