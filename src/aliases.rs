@@ -117,8 +117,9 @@ pub fn early_value<'a>(args: &'a [OsString], long: &str) -> Option<&'a str> {
             } else if rest.is_empty() {
                 found = next;
             }
-        } else if let (Some(letter), Some(rest)) = (short, text.strip_prefix('-'))
-            && let Some(value) = rest.strip_prefix(letter)
+        } else if let (Some(letter), Some(cluster)) = (short, text.strip_prefix('-'))
+            && let Some((switches, value)) = cluster.split_once(letter)
+            && switches.chars().all(|c| SWITCHES.iter().any(|(short, _)| *short == c))
         {
             found = if value.is_empty() { next } else { Some(value.strip_prefix('=').unwrap_or(value)) };
         }
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn values_are_found_before_parsing() {
-        for line in ["x -o json", "-ojson x", "x --output=json y", "-o json", "-o=json"] {
+        for line in ["x -o json", "-ojson x", "-qvojson x", "-qo json", "x --output=json y", "-o json", "-o=json"] {
             assert_eq!(early_value(&words(line), "output"), Some("json"), "{line}");
         }
         assert_eq!(early_value(&words("x -- -o json"), "output"), None);

@@ -167,11 +167,13 @@ impl RemoveArgs {
                     .into());
             }
             removed = contexts_of(document)?.remove(name).is_some();
+            if !removed && context.kind != ContextKind::Configured {
+                return Err(Fault::new(Kind::Conflict, format!("`{name}` is built in and cannot be removed"))
+                    .hint("list the contexts with `opsctl context list`")
+                    .into());
+            }
             Ok(())
         })?;
-        if !removed && context.kind != ContextKind::Configured {
-            return Err(Fault::new(Kind::Conflict, format!("`{name}` is built in and cannot be removed")).into());
-        }
         done(app, name, removed, format!("the context {name} is removed"))
     }
 }

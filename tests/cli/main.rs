@@ -1,0 +1,6 @@
+//! The binary as a user runs it: everything that needs no orchestrator.
+
+mod context;
+mod frame;
+mod generated;
+mod world;
