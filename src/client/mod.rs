@@ -1,1 +1,11 @@
-//! Being built.
+//! The orchestrator's admin API, spoken as a client.
+//!
+//! [`transport`] owns timeouts, retries, the bearer token, identifying headers and error bodies; [`Orchestrator`] has
+//! one typed method per endpoint. Methods that change something take an [`Approval`](crate::guard::Approval), which
+//! only the guard can make.
+
+mod changes;
+mod reads;
+mod transport;
+
+pub use transport::{Orchestrator, OrchestratorOptions};

@@ -1,0 +1,248 @@
+//! The endpoints that only read.
+
+use std::time::Duration;
+
+use crate::error::{Fault, Kind};
+use crate::wire::*;
+
+use super::Orchestrator;
+
+/// Builds a query string from the pairs that have a value.
+pub(super) fn query(path: &str, pairs: &[(&str, Option<String>)]) -> String {
+    let mut url = form_urlencoded(pairs);
+    if !url.is_empty() {
+        url.insert(0, '?');
+    }
+    format!("{path}{url}")
+}
+
+fn form_urlencoded(pairs: &[(&str, Option<String>)]) -> String {
+    let mut out = String::new();
+    for (name, value) in pairs {
+        let Some(value) = value else { continue };
+        if !out.is_empty() {
+            out.push('&');
+        }
+        out.push_str(name);
+        out.push('=');
+        out.push_str(&segment(value));
+    }
+    out
+}
+
+/// One path segment or query value, percent-encoded.
+pub(super) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+fn word<T: ToString>(value: Option<T>) -> Option<String> {
+    value.map(|v| v.to_string())
+}
+
+fn millis(window: Duration) -> Option<String> {
+    Some(window.as_millis().to_string())
+}
+
+impl Orchestrator {
+    /// Versions, capabilities, environment word, role of our credential.
+    pub async fn info(&self) -> anyhow::Result<ServiceInfo> {
+        self.get("/admin/v1").await
+    }
+
+    /// The runbook's queue counts.
+    pub async fn queue_status(&self) -> anyhow::Result<QueueStatus> {
+        self.get("/queue").await
+    }
+
+    /// Items of a view.
+    pub async fn queue_items(&self, filter: &QueueFilter) -> anyhow::Result<QueueItems> {
+        let path = query(
+            "/admin/v1/queue/items",
+            &[
+                ("view", Some(filter.view.to_string())),
+                ("platform", word(filter.platform)),
+                ("since", word(filter.since)),
+                ("olderThan", word(filter.older_than)),
+                ("limit", word(filter.limit)),
+            ],
+        );
+        self.get(&path).await
+    }
+
+    /// One item.
+    pub async fn queue_item(&self, id: &str) -> anyhow::Result<QueueItem> {
+        self.get(&format!("/admin/v1/queue/items/{}", segment(id))).await
+    }
+
+    /// One action in whatever state.
+    pub async fn action(&self, id: &str) -> anyhow::Result<ActionRecord> {
+        self.get(&format!("/admin/v1/actions/{}", segment(id))).await
+    }
+
+    /// Actions, newest first.
+    pub async fn recent_actions(&self, filter: &ActionFilter) -> anyhow::Result<RecentActions> {
+        let path = query(
+            "/api/actions/recent",
+            &[
+                ("limit", Some(filter.limit.to_string())),
+                ("offset", Some(filter.offset.to_string())),
+                ("platform", word(filter.platform)),
+                ("status", word(filter.status)),
+                ("startDate", word(filter.start)),
+                ("endDate", word(filter.end)),
+            ],
+        );
+        self.get(&path).await
+    }
+
+    /// Pauses in force.
+    pub async fn pauses(&self) -> anyhow::Result<Vec<Pause>> {
+        self.get("/admin/v1/pauses").await
+    }
+
+    /// All circuits.
+    pub async fn circuits(&self) -> anyhow::Result<Vec<Circuit>> {
+        self.get("/admin/v1/circuits").await
+    }
+
+    /// One circuit.
+    pub async fn circuit(&self, platform: Platform) -> anyhow::Result<Circuit> {
+        let all = self.circuits().await?;
+        all.into_iter().find(|c| c.status.platform == platform).ok_or_else(|| {
+            Fault::new(Kind::NotFound, format!("the orchestrator has no circuit for {platform}")).into()
+        })
+    }
+
+    /// Circuit transitions, newest first.
+    pub async fn circuit_history(
+        &self,
+        platform: Option<Platform>,
+        since: Option<Time>,
+        limit: u64,
+    ) -> anyhow::Result<Vec<CircuitTransition>> {
+        let path = query(
+            "/admin/v1/circuits/history",
+            &[("platform", word(platform)), ("since", word(since)), ("limit", Some(limit.to_string()))],
+        );
+        self.get(&path).await
+    }
+
+    /// All rate limits.
+    pub async fn rate_limits(&self) -> anyhow::Result<Vec<RateLimitStatus>> {
+        self.get("/api/rate-limits").await
+    }
+
+    /// Health of the whole.
+    pub async fn health(&self) -> anyhow::Result<HealthReport> {
+        self.get("/health").await
+    }
+
+    /// One screen about everything.
+    pub async fn system(&self) -> anyhow::Result<SystemStatus> {
+        self.get("/admin/v1/system").await
+    }
+
+    /// The orchestrator's host.
+    pub async fn host(&self) -> anyhow::Result<HostStatus> {
+        self.get("/admin/v1/host").await
+    }
+
+    /// All executors.
+    pub async fn executors(&self) -> anyhow::Result<Vec<ExecutorStatus>> {
+        self.get("/admin/v1/executors").await
+    }
+
+    /// The parts.
+    pub async fn components(&self) -> anyhow::Result<Vec<ComponentStatus>> {
+        self.get("/admin/v1/components").await
+    }
+
+    /// A close look at one part.
+    pub async fn check_component(&self, component: Component) -> anyhow::Result<ComponentCheck> {
+        self.get(&format!("/admin/v1/components/{component}/check")).await
+    }
+
+    /// Asks the service to ask a platform who it is.
+    pub async fn auth(&self, platform: Platform) -> anyhow::Result<AuthStatus> {
+        self.get(&format!("/admin/v1/platforms/{platform}/auth")).await
+    }
+
+    /// The documented metrics; window `1h`, `6h`, `24h` or `7d`.
+    pub async fn action_metrics(&self, window: &str, platform: Option<Platform>) -> anyhow::Result<ActionMetrics> {
+        let path =
+            query("/api/actions/metrics", &[("timeWindow", Some(window.to_owned())), ("platform", word(platform))]);
+        self.get(&path).await
+    }
+
+    /// A window beside the one before it.
+    pub async fn performance(&self, window: Duration, platform: Option<Platform>) -> anyhow::Result<Performance> {
+        let path =
+            query("/admin/v1/metrics/performance", &[("window", millis(window)), ("platform", word(platform))]);
+        self.get(&path).await
+    }
+
+    /// Requests really sent.
+    pub async fn requests(&self, window: Duration, platform: Option<Platform>) -> anyhow::Result<RequestMetrics> {
+        let path = query("/admin/v1/metrics/requests", &[("window", millis(window)), ("platform", word(platform))]);
+        self.get(&path).await
+    }
+
+    /// Actions by platform and type.
+    pub async fn breakdown(&self, window: Duration, platform: Option<Platform>) -> anyhow::Result<ActionBreakdown> {
+        let path = query("/admin/v1/metrics/actions", &[("window", millis(window)), ("platform", word(platform))]);
+        self.get(&path).await
+    }
+
+    /// Errors, newest first.
+    pub async fn errors(&self, filter: &ErrorFilter) -> anyhow::Result<ErrorLog> {
+        let path = query(
+            "/admin/v1/logs/errors",
+            &[
+                ("limit", Some(filter.limit.to_string())),
+                ("platform", word(filter.platform)),
+                ("component", filter.component.clone()),
+                ("since", word(filter.since)),
+            ],
+        );
+        self.get(&path).await
+    }
+
+    /// All settings of the service.
+    pub async fn config(&self) -> anyhow::Result<ConfigList> {
+        self.get("/admin/v1/config").await
+    }
+
+    /// One setting of the service.
+    pub async fn config_entry(&self, name: &str) -> anyhow::Result<ConfigEntry> {
+        self.get(&format!("/admin/v1/config/{}", segment(name))).await
+    }
+
+    /// What is wrong with the settings.
+    pub async fn config_report(&self) -> anyhow::Result<ConfigReport> {
+        self.get("/admin/v1/config-report").await
+    }
+
+    /// Tokens without their values.
+    pub async fn tokens(&self) -> anyhow::Result<TokenList> {
+        self.get("/admin/v1/tokens").await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_leave_out_what_is_absent_and_encode_the_rest() {
+        let path = query("/x", &[("a", None), ("b", Some("1 h&c".into())), ("d", Some("é".into()))]);
+        assert_eq!(path, "/x?b=1%20h%26c&d=%C3%A9");
+        assert_eq!(query("/x", &[("a", None)]), "/x");
+    }
+}
