@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
-
 use crate::guard::Approval;
+use crate::http::Method;
 use crate::wire::*;
 
 use super::Orchestrator;

@@ -107,7 +107,12 @@ impl Orchestrator {
         self.get("/admin/v1/pauses").await
     }
 
-    /// All circuits.
+    /// All circuits in the runbook's shape.
+    pub async fn circuit_statuses(&self) -> anyhow::Result<Vec<CircuitStatus>> {
+        self.get("/circuit-breakers").await
+    }
+
+    /// All circuits, with versions and settings.
     pub async fn circuits(&self) -> anyhow::Result<Vec<Circuit>> {
         self.get("/admin/v1/circuits").await
     }

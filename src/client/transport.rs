@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::clock::Clock;
 use crate::error::{Fault, Kind};
 use crate::guard::Approval;
+use crate::http::{Failure, HeaderMap, HeaderValue, Http, Method, Options, Reply, Url};
+use crate::platforms::Delivery;
 use crate::secret::Secret;
 use crate::wire::{
     ErrorBody, ErrorCode, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_REQUEST_ID, HEADER_TICKET,
@@ -19,6 +20,8 @@ use crate::wire::{
 const RETRIES: u32 = 2;
 /// Wait before the first retry; doubles, with up to half of it added at random.
 const FIRST_WAIT: Duration = Duration::from_millis(150);
+/// Longest time to a connection: a dead address has to be named within two seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1800);
 /// Longest `Retry-After` that is waited for within a command's deadline.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,8 @@ pub struct OrchestratorOptions {
     pub context: String,
     /// Limit for a whole call, retries included.
     pub timeout: Duration,
+    /// For `Retry-After` dates.
+    pub clock: Clock,
     /// What starts the orchestrator of this context, for the hint when nobody answers.
     pub start_hint: String,
 }
@@ -40,7 +45,7 @@ pub struct OrchestratorOptions {
 /// The admin API of one orchestrator.
 #[derive(Clone, Debug)]
 pub struct Orchestrator {
-    http: reqwest::Client,
+    http: Http,
     options: OrchestratorOptions,
 }
 
@@ -61,9 +66,10 @@ struct TryFailure {
 
 impl Orchestrator {
     /// A client; nothing is sent yet.
-    pub fn new(options: OrchestratorOptions) -> anyhow::Result<Self> {
-        let http = crate::http::api_client(&options.url, options.timeout)?;
-        Ok(Orchestrator { http, options })
+    pub fn new(options: OrchestratorOptions) -> Self {
+        let connect_timeout = options.timeout.min(CONNECT_TIMEOUT);
+        let http = Http::new(Options { connect_timeout, timeout: options.timeout, ..Options::default() });
+        Orchestrator { http, options }
     }
 
     /// Base URL, for plans and messages.
@@ -130,7 +136,7 @@ impl Orchestrator {
         loop {
             let left = self.options.timeout.saturating_sub(started.elapsed());
             let failure = match self.one_try(&method, &url, &headers, body.clone(), left).await {
-                Ok(bytes) => return self.decode(&url, &bytes),
+                Ok(reply) => return decode(&reply),
                 Err(failure) => failure,
             };
             let pause = match failure.retry {
@@ -157,10 +163,10 @@ impl Orchestrator {
                     .hint("check the credential source with `opsctl context check`")
             })?;
             value.set_sensitive(true);
-            headers.insert(reqwest::header::AUTHORIZATION, value);
+            headers.insert("authorization", value);
         }
         if has_body {
-            headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert("content-type", HeaderValue::from_static("application/json"));
         }
         if let Effect::Change { approval, key, if_version } = effect {
             headers.insert(HEADER_IDEMPOTENCY_KEY, HeaderValue::from_str(&encoded(key))?);
@@ -172,7 +178,7 @@ impl Orchestrator {
                 headers.insert(HEADER_TICKET, HeaderValue::from_str(&encoded(ticket))?);
             }
             if let Some(version) = if_version {
-                headers.insert(reqwest::header::IF_MATCH, HeaderValue::from_str(&format!("\"{version}\""))?);
+                headers.insert("if-match", HeaderValue::from_str(&format!("\"{version}\""))?);
             }
         }
         Ok(headers)
@@ -185,141 +191,110 @@ impl Orchestrator {
         headers: &HeaderMap,
         body: Option<Vec<u8>>,
         left: Duration,
-    ) -> Result<Vec<u8>, TryFailure> {
-        let mut request = self.http.request(method.clone(), url.clone()).headers(headers.clone()).timeout(left);
+    ) -> Result<Reply, TryFailure> {
+        let built = self.http.request(method.clone(), url);
+        let mut request = built.map_err(|f| self.not_reached(&f))?.headers(headers.clone());
         if let Some(body) = body {
             request = request.body(body);
         }
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => return Err(self.not_reached(&error)),
-        };
-        let status = response.status();
-        let retry_after = header(&response, "retry-after").and_then(|v| v.parse().ok()).map(Duration::from_secs);
-        let location = header(&response, "location");
-        let request_id = header(&response, HEADER_REQUEST_ID);
-        let bytes = match crate::http::read_body(response).await {
-            Ok(bytes) => bytes,
-            Err(error) => return Err(self.body_lost(url, &error)),
-        };
-        if status.is_success() {
-            return Ok(bytes);
+        let reply = self.http.send(request, Some(left)).await.map_err(|f| self.not_reached(&f))?;
+        if reply.is_success() {
+            return Ok(reply);
         }
-        let fault = self.refused(url, status, &bytes, location, request_id);
-        let retry = match status {
-            StatusCode::TOO_MANY_REQUESTS => Some(retry_after.filter(|wait| *wait <= LONGEST_RETRY_AFTER)),
-            StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Some(None),
+        let fault = self.refused(&reply);
+        let retry_after = reply.retry_after(self.options.clock.now());
+        let retry = match reply.status {
+            429 => Some(retry_after.filter(|wait| *wait <= LONGEST_RETRY_AFTER)),
+            502 | 504 => Some(None),
             // Our own server says UNAVAILABLE when it is paused or full: trying again at once would not help.
-            StatusCode::SERVICE_UNAVAILABLE if fault.code == Some(ErrorCode::ServiceDown) => Some(retry_after),
+            503 if fault.code == Some(ErrorCode::ServiceDown) => Some(retry_after),
             _ => None,
         };
         Err(TryFailure { fault, retry })
     }
 
-    fn not_reached(&self, error: &reqwest::Error) -> TryFailure {
-        let why = crate::http::explain(error);
-        let fault = Fault::new(Kind::Unreachable, format!("the orchestrator at {} does not answer", self.options.url))
-            .because(why.cause)
+    fn not_reached(&self, failure: &Failure) -> TryFailure {
+        let url = &self.options.url;
+        let (kind, message) = match failure.code {
+            ErrorCode::NetworkError | ErrorCode::TimeoutError => {
+                (Kind::Unreachable, format!("the orchestrator at {url} does not answer"))
+            }
+            _ => (Kind::Failed, format!("the answer of {url} cannot be read")),
+        };
+        let fault = Fault::new(kind, message)
+            .because(failure.cause.clone())
             .hint(self.options.start_hint.clone())
-            .code(why.code);
-        TryFailure { fault, retry: error.is_connect().then_some(None) }
-    }
-
-    fn body_lost(&self, url: &Url, error: &crate::http::BodyError) -> TryFailure {
-        let fault = Fault::new(Kind::Unreachable, format!("the answer of {url} did not arrive whole"))
-            .because(error.to_string())
-            .hint("try again; `opsctl context check` tests the connection")
-            .code(ErrorCode::NetworkError);
-        TryFailure { fault, retry: None }
+            .code(failure.code);
+        // A connection that never came about is worth another try at once; one that hung has used up its time.
+        let retry = failure.delivery == Delivery::NotDelivered && failure.code == ErrorCode::NetworkError;
+        TryFailure { fault, retry: retry.then_some(None) }
     }
 
     /// An answer that is not a success, as a fault: the documented envelope when it is one, the first line otherwise.
-    fn refused(
-        &self,
-        url: &Url,
-        status: StatusCode,
-        body: &[u8],
-        location: Option<String>,
-        request_id: Option<String>,
-    ) -> Fault {
-        let Ok(envelope) = serde_json::from_slice::<ErrorBody>(body) else {
-            return self.foreign_answer(url, status, body, location);
+    fn refused(&self, reply: &Reply) -> Fault {
+        let Ok(envelope) = serde_json::from_slice::<ErrorBody>(&reply.body) else {
+            return foreign_answer(reply);
         };
         let detail = envelope.error;
-        let mut fault = Fault::new(kind_of(detail.code, status), detail.message).code(detail.code);
+        let mut fault = Fault::new(kind_of(detail.code, reply.status), detail.message).code(detail.code);
         if let Some(wait) = detail.retry_after {
             fault = fault.because(format!("it asks to wait {wait}s"));
         }
-        if status.is_server_error() {
-            let id = request_id.map(|id| format!(", request {id}")).unwrap_or_default();
-            fault = fault.because(format!("{url} answered HTTP {}{id}", status.as_u16()));
+        if reply.status >= 500 {
+            let id = reply.header(HEADER_REQUEST_ID).map(|id| format!(", request {id}")).unwrap_or_default();
+            fault = fault.because(format!("{} answered HTTP {}{id}", reply.url, reply.status));
         }
         match hint_of(detail.code, self.context()) {
             Some(hint) => fault.hint(hint),
             None => fault,
         }
     }
+}
 
-    fn foreign_answer(&self, url: &Url, status: StatusCode, body: &[u8], location: Option<String>) -> Fault {
-        if let Some(location) = location.filter(|_| status.is_redirection()) {
-            let target = Url::parse(&location).ok().and_then(|u| u.host_str().map(str::to_owned));
-            return Fault::new(Kind::Failed, format!("{url} answered HTTP {} instead of an answer", status.as_u16()))
-                .because(format!("it redirects to {}", target.unwrap_or(location)))
-                .hint("API calls follow no redirect, so that the token goes nowhere else; set the context's url to the final address");
-        }
-        let (kind, code) = match status.as_u16() {
-            401 | 403 => (Kind::NotAuthenticated, ErrorCode::AuthError),
-            404 => (Kind::NotFound, ErrorCode::NotFound),
-            429 => (Kind::Unreachable, ErrorCode::RateLimited),
-            502..=504 => (Kind::Unreachable, ErrorCode::ServiceDown),
-            _ => (Kind::Failed, ErrorCode::UnknownError),
+/// An error answer that is not the orchestrator's: a proxy's page, another program's JSON, a redirect.
+fn foreign_answer(reply: &Reply) -> Fault {
+    let (url, status) = (&reply.url, reply.status);
+    if let Some(location) = reply.header("location").filter(|_| (300..400).contains(&status)) {
+        let host = Url::parse(location).ok().and_then(|u| u.host_str().map(str::to_owned));
+        return Fault::new(Kind::Failed, format!("{url} answered HTTP {status} instead of an answer"))
+            .because(format!("it redirects to {}", host.as_deref().unwrap_or(location)))
+            .hint("no redirect is followed, so that the token goes nowhere else; set the context's url to the final address");
+    }
+    let (kind, code) = match status {
+        401 | 403 => (Kind::NotAuthenticated, ErrorCode::AuthError),
+        404 => (Kind::NotFound, ErrorCode::NotFound),
+        429 => (Kind::Unreachable, ErrorCode::RateLimited),
+        502..=504 => (Kind::Unreachable, ErrorCode::ServiceDown),
+        _ => (Kind::Failed, ErrorCode::UnknownError),
+    };
+    Fault::new(kind, format!("{url} answered HTTP {status}"))
+        .because(format!("not the orchestrator's error format: {}", said(reply)))
+        .hint("is this the orchestrator's address? check it with `opsctl context check`")
+        .code(code)
+}
+
+fn decode<T: DeserializeOwned>(reply: &Reply) -> anyhow::Result<T> {
+    serde_json::from_slice(&reply.body).map_err(|error| {
+        let because = if reply.body.trim_ascii_start().starts_with(b"<") {
+            format!("an HTML page instead of JSON: {}", said(reply))
+        } else if error.is_eof() {
+            "the JSON ends too early".to_owned()
+        } else {
+            error.to_string()
         };
-        Fault::new(kind, format!("{url} answered HTTP {}", status.as_u16()))
-            .because(format!("not the orchestrator's error format: {}", first_line(body)))
+        Fault::new(Kind::Failed, format!("the answer of {} cannot be read", reply.url))
+            .because(because)
             .hint("is this the orchestrator's address? check it with `opsctl context check`")
-            .code(code)
-    }
-
-    fn decode<T: DeserializeOwned>(&self, url: &Url, bytes: &[u8]) -> anyhow::Result<T> {
-        serde_json::from_slice(bytes).map_err(|error| {
-            let because = if error.is_eof() {
-                "the JSON ends too early".to_owned()
-            } else if bytes.trim_ascii_start().starts_with(b"<") {
-                format!("an HTML page instead of JSON: {}", first_line(bytes))
-            } else {
-                error.to_string()
-            };
-            Fault::new(Kind::Failed, format!("the answer of {url} cannot be read"))
-                .because(because)
-                .hint("is this the orchestrator's address? check it with `opsctl context check`")
-                .into()
-        })
-    }
+            .into()
+    })
 }
 
-fn header(response: &reqwest::Response, name: &str) -> Option<String> {
-    response.headers().get(name)?.to_str().ok().map(str::to_owned)
-}
-
-/// The first line that says something, without tags, at most 120 characters.
-fn first_line(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(4096)]);
-    let mut plain = String::new();
-    let mut in_tag = false;
-    for c in text.chars() {
-        match c {
-            '<' => in_tag = true,
-            '>' => {
-                in_tag = false;
-                plain.push('\n');
-            }
-            _ if in_tag => {}
-            c if c.is_control() => plain.push('\n'),
-            c => plain.push(c),
-        }
+/// What a foreign body says, in one line.
+fn said(reply: &Reply) -> String {
+    match reply.first_line() {
+        line if line.is_empty() => "an empty body".to_owned(),
+        line => line,
     }
-    let line = plain.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or("an empty body");
-    line.chars().take(120).collect()
 }
 
 fn with_effort(fault: Fault, retries: u32, took: Duration) -> Fault {
@@ -342,14 +317,14 @@ fn encoded(text: &str) -> String {
     out
 }
 
-fn kind_of(code: ErrorCode, status: StatusCode) -> Kind {
+fn kind_of(code: ErrorCode, status: u16) -> Kind {
     match code {
         ErrorCode::AuthError | ErrorCode::PermissionDenied => Kind::NotAuthenticated,
         ErrorCode::NotFound => Kind::NotFound,
         ErrorCode::ValidationError => Kind::Usage,
         ErrorCode::Conflict | ErrorCode::DuplicateError | ErrorCode::LockedDown => Kind::Conflict,
         ErrorCode::RateLimited | ErrorCode::NetworkError | ErrorCode::TimeoutError => Kind::Unreachable,
-        ErrorCode::ServiceDown if status != StatusCode::INTERNAL_SERVER_ERROR => Kind::Unreachable,
+        ErrorCode::ServiceDown if status != 500 => Kind::Unreachable,
         ErrorCode::ServiceDown
         | ErrorCode::QuotaExceeded
         | ErrorCode::CircuitOpen
@@ -379,13 +354,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_line_of_a_page_is_its_text() {
-        assert_eq!(first_line(b"<html><head><title>502 Bad Gateway</title></head>"), "502 Bad Gateway");
-        assert_eq!(first_line(b""), "an empty body");
-        assert_eq!(first_line(b"\x1b[31mred"), "[31mred");
-    }
-
-    #[test]
     fn header_values_are_ascii() {
         assert_eq!(encoded("50% done, ok"), "50%25 done, ok");
         assert_eq!(encoded("é\n"), "%C3%A9%0A");
@@ -394,7 +362,7 @@ mod tests {
     #[test]
     fn every_code_has_a_kind_that_is_not_success() {
         for code in ErrorCode::ALL {
-            assert_ne!(kind_of(code, StatusCode::BAD_REQUEST).exit_code(), 0);
+            assert_ne!(kind_of(code, 400).exit_code(), 0);
         }
     }
 }

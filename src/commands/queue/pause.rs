@@ -1,0 +1,151 @@
+//! `opsctl queue pause|resume`, `opsctl pause all` and `opsctl resume all`: the brakes.
+
+use clap::Args;
+
+use crate::app::App;
+use crate::error::Outcome;
+use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
+use crate::wire::{ChangeAnswer, Pause, PauseRequest, PauseScope};
+
+/// Stop taking items from the queue
+///
+/// Actions in flight finish; new ones are still accepted. The pause stays through a restart until somebody resumes.
+/// A brake asks nothing.
+///
+/// Example: opsctl queue pause --reason "Notion maintenance until 04:00"
+#[derive(Args, Debug)]
+pub struct PauseArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Go on taking items from the queue
+///
+/// Example: opsctl queue resume
+#[derive(Args, Debug)]
+pub struct ResumeArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Stop everything: the queue, intake, schedulers
+///
+/// Actions in flight finish; new ones are refused with the pause's owner and reason. A brake asks nothing.
+///
+/// Example: opsctl pause all --reason "INC-204"
+#[derive(Args, Debug)]
+pub struct PauseAllArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// End every pause
+///
+/// With --slow-start the queue starts with one worker and adds one at a time, so that a platform that just came back
+/// is not flooded.
+///
+/// Example: opsctl resume all --slow-start
+#[derive(Args, Debug)]
+pub struct ResumeAllArgs {
+    /// Start with one worker and add one at a time
+    #[arg(long)]
+    slow_start: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) async fn pause_queue(app: &App, args: PauseArgs) -> anyhow::Result<Outcome> {
+    pause(app, "queue pause", PauseScope::Queue, &args.change).await
+}
+
+/// `pause all`.
+pub async fn pause_all(app: &App, args: PauseAllArgs) -> anyhow::Result<Outcome> {
+    pause(app, "pause all", PauseScope::All, &args.change).await
+}
+
+pub(super) async fn resume_queue(app: &App, args: ResumeArgs) -> anyhow::Result<Outcome> {
+    resume(app, "queue resume", PauseRequest { scope: PauseScope::Queue, slow_start: false }, &args.change).await
+}
+
+/// `resume all`.
+pub async fn resume_all(app: &App, args: ResumeAllArgs) -> anyhow::Result<Outcome> {
+    let request = PauseRequest { scope: PauseScope::All, slow_start: args.slow_start };
+    resume(app, "resume all", request, &args.change).await
+}
+
+async fn pause(app: &App, verb: &'static str, scope: PauseScope, change: &ChangeArgs) -> anyhow::Result<Outcome> {
+    let orchestrator = app.orchestrator().await?.clone();
+    let pauses = orchestrator.pauses().await?;
+    if let Some(held) = pauses.iter().find(|p| p.scope == scope) {
+        app.note(format!("already paused: {}", described(held)));
+        return Ok(Outcome::Done);
+    }
+    let (title, effect) = match scope {
+        PauseScope::All => ("pause all processing", "queue, intake and schedulers stop; in-flight actions finish"),
+        PauseScope::Queue => ("pause the queue", "no item is taken from the queue; in-flight actions finish"),
+    };
+    let opposite = if scope == PauseScope::All { "opsctl resume all" } else { "opsctl queue resume" };
+    let plan = Plan::new(verb, title, change)
+        .brake()
+        .step(Step::new("POST /admin/v1/pauses").because(effect).undo(Undo::Reverse(opposite.into())));
+    let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
+    let answer = orchestrator.pause(&approval, scope).await?;
+    app.receipt(&approval, vec![ReceiptItem::applied(scope.as_str(), UndoAction::Resume { scope })])?;
+    done(app, &answer)
+}
+
+async fn resume(
+    app: &App,
+    verb: &'static str,
+    request: PauseRequest,
+    change: &ChangeArgs,
+) -> anyhow::Result<Outcome> {
+    let orchestrator = app.orchestrator().await?.clone();
+    let pauses = orchestrator.pauses().await?;
+    let ended: Vec<&Pause> =
+        pauses.iter().filter(|p| request.scope == PauseScope::All || p.scope == request.scope).collect();
+    if ended.is_empty() {
+        app.note("already running: no pause is in force");
+        return Ok(Outcome::Done);
+    }
+    let title = if request.slow_start { "resume, one worker at a time" } else { "resume" };
+    let mut plan = Plan::new(verb, title, change);
+    for pause in &ended {
+        plan = plan.step(
+            Step::new("POST /admin/v1/pauses/resume")
+                .because(format!("ends: {}", described(pause)))
+                .undo(Undo::Reverse(format!("opsctl {}", pause_verb(pause.scope)))),
+        );
+    }
+    let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
+    let answer = orchestrator.resume(&approval, &request).await?;
+    let items = ended.iter().map(|p| ReceiptItem::applied(p.scope.as_str(), UndoAction::Pause { scope: p.scope }));
+    app.receipt(&approval, items.collect())?;
+    if let Some(left) = pauses.iter().find(|p| request.scope == PauseScope::Queue && p.scope == PauseScope::All) {
+        app.output.warn(&format!("still paused: {}; end it with `opsctl resume all`", described(left)));
+    }
+    done(app, &answer)
+}
+
+fn done(app: &App, answer: &ChangeAnswer) -> anyhow::Result<Outcome> {
+    app.emit(answer)?;
+    Ok(Outcome::Done)
+}
+
+const fn pause_verb(scope: PauseScope) -> &'static str {
+    match scope {
+        PauseScope::All => "pause all",
+        PauseScope::Queue => "queue pause",
+    }
+}
+
+/// A pause in words: what, who, why, since when.
+fn described(pause: &Pause) -> String {
+    let reason = pause.reason.as_deref().map(|r| format!(", \"{r}\"")).unwrap_or_default();
+    let what = match pause.scope {
+        PauseScope::All => "all processing",
+        PauseScope::Queue => "the queue",
+    };
+    format!("{what} by {}{reason}, since {}", pause.owner, pause.since)
+}
