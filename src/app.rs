@@ -9,6 +9,7 @@ pub use watch::WatchArgs;
 
 use std::cell::RefCell;
 
+use crate::client::{Orchestrator, OrchestratorOptions};
 use crate::clock::Clock;
 use crate::error::Explained;
 use crate::guard::{Approval, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
@@ -29,6 +30,7 @@ pub struct App {
     /// Receipts of changes.
     pub receipts: Receipts,
     target: tokio::sync::OnceCell<Target>,
+    orchestrator: tokio::sync::OnceCell<Orchestrator>,
     /// Approved, and no outcome written yet.
     open: RefCell<Option<Receipt>>,
 }
@@ -47,6 +49,7 @@ impl App {
             prompt: Box::new(Terminal),
             receipts,
             target: tokio::sync::OnceCell::new(),
+            orchestrator: tokio::sync::OnceCell::new(),
             open: RefCell::new(None),
         }
     }
@@ -76,13 +79,30 @@ impl App {
         self.target.get_or_try_init(|| Target::resolve(&self.settings, &self.clock)).await
     }
 
+    /// The admin API of the context in use. Nothing is sent before the first call.
+    pub async fn orchestrator(&self) -> anyhow::Result<&Orchestrator> {
+        self.orchestrator
+            .get_or_try_init(|| async {
+                let target = self.target().await?;
+                Ok(Orchestrator::new(OrchestratorOptions {
+                    url: target.url.clone(),
+                    token: target.token.clone(),
+                    context: self.settings.context_name.value.clone(),
+                    timeout: self.settings.timeout.value,
+                    clock: self.clock.clone(),
+                    start_hint: target.start_hint.clone(),
+                }))
+            })
+            .await
+    }
+
     /// Shows the plan and gets the consent. `None` after `--dry-run`; a declined plan is an error that ends with 10.
     pub async fn approve(&self, plan: &Plan) -> anyhow::Result<Option<Approval>> {
         let target = self.target().await?;
         let guard = Guard {
             context: self.settings.context()?,
             url: target.url.as_str().trim_end_matches('/').to_owned(),
-            server_environment: None,
+            server_environment: Some(self.orchestrator().await?.info().await?.environment),
             output: &self.output,
             prompt: self.prompt.as_ref(),
             receipts: &self.receipts,

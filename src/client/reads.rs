@@ -120,9 +120,9 @@ impl Orchestrator {
     /// One circuit.
     pub async fn circuit(&self, platform: Platform) -> anyhow::Result<Circuit> {
         let all = self.circuits().await?;
-        all.into_iter().find(|c| c.status.platform == platform).ok_or_else(|| {
-            Fault::new(Kind::NotFound, format!("the orchestrator has no circuit for {platform}")).into()
-        })
+        all.into_iter()
+            .find(|c| c.status.platform == platform)
+            .ok_or_else(|| Fault::new(Kind::NotFound, format!("the orchestrator has no circuit for {platform}")).into())
     }
 
     /// Circuit transitions, newest first.
@@ -188,8 +188,7 @@ impl Orchestrator {
 
     /// A window beside the one before it.
     pub async fn performance(&self, window: Duration, platform: Option<Platform>) -> anyhow::Result<Performance> {
-        let path =
-            query("/admin/v1/metrics/performance", &[("window", millis(window)), ("platform", word(platform))]);
+        let path = query("/admin/v1/metrics/performance", &[("window", millis(window)), ("platform", word(platform))]);
         self.get(&path).await
     }
 

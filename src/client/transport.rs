@@ -338,13 +338,19 @@ fn kind_of(code: ErrorCode, status: u16) -> Kind {
 fn hint_of(code: ErrorCode, context: &str) -> Option<String> {
     Some(match code {
         ErrorCode::AuthError => format!("check the token with `opsctl context check {context}`"),
-        ErrorCode::PermissionDenied => "use a token with a higher role; an admin makes one with `opsctl token create`".into(),
-        ErrorCode::NotFound => "list what there is, for example with `opsctl queue status` or `opsctl api /admin/v1`".into(),
+        ErrorCode::PermissionDenied => {
+            "use a token with a higher role; an admin makes one with `opsctl token create`".into()
+        }
+        ErrorCode::NotFound => {
+            "list what there is, for example with `opsctl queue status` or `opsctl api /admin/v1`".into()
+        }
         ErrorCode::Conflict => "look again and repeat the command: the plan is made anew from what is there now".into(),
         ErrorCode::RateLimited => "wait, then repeat the command".into(),
         ErrorCode::Unsupported => "`opsctl system status` shows what this orchestrator can do".into(),
         ErrorCode::LockedDown => "only the break-glass token works while the service is locked down".into(),
-        ErrorCode::QueueFull => "see what waits with `opsctl queue stuck`; raise QUEUE_MAX_SIZE or clear the queue".into(),
+        ErrorCode::QueueFull => {
+            "see what waits with `opsctl queue stuck`; raise QUEUE_MAX_SIZE or clear the queue".into()
+        }
         _ => return None,
     })
 }

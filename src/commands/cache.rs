@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::app::App;
 use crate::error::Outcome;
-use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
+use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report};
 use crate::wire::CacheCleared;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::app::{App, WatchArgs};
 use crate::error::Outcome;
-use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
+use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report, Table};
 use crate::wire::{Circuit, CircuitState, CircuitStatus, CircuitTransition};
 
@@ -124,7 +124,7 @@ pub struct HistoryArgs {
     since: SinceArgs,
 
     /// At most this many transitions, the newest
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1000))]
     limit: u64,
 }
 
@@ -212,7 +212,10 @@ async fn reset(app: &App, args: ResetArgs) -> anyhow::Result<Outcome> {
         let platform = circuit.status.platform;
         let answer = orchestrator.reset_circuit(&approval, platform, circuit.version).await?;
         app.note(&answer.message);
-        items.push(ReceiptItem::applied(platform.as_str(), UndoAction::none("a circuit opens by itself when calls fail")));
+        items.push(ReceiptItem::applied(
+            platform.as_str(),
+            UndoAction::none("a circuit opens by itself when calls fail"),
+        ));
     }
     app.receipt(&approval, items)?;
     let now = orchestrator.circuit_statuses().await?;
@@ -220,4 +223,3 @@ async fn reset(app: &App, args: ResetArgs) -> anyhow::Result<Outcome> {
     app.emit(&Circuits(now))?;
     Ok(Outcome::Done)
 }
-

@@ -9,9 +9,18 @@
 //! 4. For a new noun: a line in `commands!` below, and one in `cli::help` if it is not there yet.
 //! 5. `OPSCTL_BLESS=1 cargo test generated` rewrites the man pages and completions.
 
+pub mod args;
+pub mod brakes;
+pub mod cache;
+pub mod circuit;
 pub mod completions;
+pub mod component;
 pub mod context;
+pub mod executor;
 pub mod man;
+pub mod queue;
+pub mod rate_limits;
+pub mod restart;
 pub mod version;
 
 use clap::{Args, FromArgMatches, Subcommand};
@@ -50,6 +59,16 @@ macro_rules! commands {
 }
 
 commands! {
+    "executor" => Executor(verbs executor::Verb),
+    "circuit" => Circuit(verbs circuit::Verb),
+    "rate-limits" => RateLimits(verbs rate_limits::Verb),
+    "queue" => Queue(verbs queue::Verb),
+    "pause" => Pause(verbs brakes::Pause),
+    "resume" => Resume(verbs brakes::Resume),
+    "restart" => Restart(verbs restart::Verb),
+    "cache" => Cache(verbs cache::Verb),
+    "db" => Db(verbs component::Db),
+    "eventbus" => Eventbus(verbs component::Eventbus),
     "context" => Context(verbs context::Verb),
     "version" => Version(alone version::VersionArgs),
     "completions" => Completions(alone completions::CompletionsArgs),

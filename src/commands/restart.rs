@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::client::Orchestrator;
 use crate::error::{Fault, Kind, Outcome};
-use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
+use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report, Table};
 use crate::settings::format_duration;
 use crate::wire::{Component, ComponentState, ComponentStatus, ConfigEntry, Platform, RestartAnswer};
@@ -139,13 +139,16 @@ fn part_name(answer: &RestartAnswer) -> String {
 
 /// What a restart of this part will do, with the settings that wait for it.
 fn describe(part: Component, status: &[ComponentStatus], settings: &[ConfigEntry], drain: Duration) -> String {
-    let now = status.iter().find(|s| s.component == part).map_or("state unknown".to_owned(), |s| {
-        format!("{}, {}", s.state, s.detail)
-    });
+    let now = status
+        .iter()
+        .find(|s| s.component == part)
+        .map_or("state unknown".to_owned(), |s| format!("{}, {}", s.state, s.detail));
     let pending: Vec<String> = settings
         .iter()
         .filter(|s| s.restart.as_str() == part.as_str())
-        .filter_map(|s| Some(format!("{} {} -> {}", s.name, s.value.as_deref().unwrap_or("unset"), s.pending.as_ref()?)))
+        .filter_map(|s| {
+            Some(format!("{} {} -> {}", s.name, s.value.as_deref().unwrap_or("unset"), s.pending.as_ref()?))
+        })
         .collect();
     let mut text = format!("{part}: {now}; drain up to {}", format_duration(drain));
     if !pending.is_empty() {
@@ -210,8 +213,7 @@ fn stopped_at(error: anyhow::Error, part: Component, parts: &[Component], done: 
         return error;
     }
     let up: Vec<_> = done.iter().filter(|a| a.component != part).map(|a| a.component.to_string()).collect();
-    let left: Vec<_> =
-        parts.iter().skip_while(|p| **p != part).skip(1).map(|p| p.to_string()).collect();
+    let left: Vec<_> = parts.iter().skip_while(|p| **p != part).skip(1).map(|p| p.to_string()).collect();
     error.context(format!(
         "the restart stopped at the {part}; restarted: {}; not touched: {}",
         if up.is_empty() { "none".into() } else { up.join(", ") },

@@ -72,7 +72,7 @@ pub struct RetryArgs {
     since: SinceArgs,
 
     /// Items a second
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     per_second: Option<u32>,
 
     #[command(flatten)]
@@ -145,7 +145,9 @@ pub(super) async fn clear(app: &App, args: ClearArgs) -> anyhow::Result<Outcome>
         limit: Some(CLEAR_LIMIT),
     };
     let stuck = orchestrator.queue_items(&filter(QueueView::Stuck)).await?;
-    let chosen = if args.stuck_only { stuck } else {
+    let chosen = if args.stuck_only {
+        stuck
+    } else {
         let all = orchestrator.queue_items(&filter(QueueView::Queued)).await?;
         app.note(format!(
             "{} wait, {} of them longer than {}; `opsctl queue clear --stuck-only` takes only those",
@@ -169,7 +171,10 @@ pub(super) async fn clear(app: &App, args: ClearArgs) -> anyhow::Result<Outcome>
         plan = plan.step(line(item, "POST /admin/v1/queue/clear"));
     }
     if chosen.truncated {
-        app.output.warn(&format!("only the oldest {} of {} are in this plan; run it again for the rest", CLEAR_LIMIT, chosen.total));
+        app.output.warn(&format!(
+            "only the oldest {} of {} are in this plan; run it again for the rest",
+            CLEAR_LIMIT, chosen.total
+        ));
     }
     let ids: Vec<String> = chosen.items.iter().map(|i| i.action_id.clone()).collect();
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
@@ -221,8 +226,7 @@ pub(super) async fn retry(app: &App, args: RetryArgs) -> anyhow::Result<Outcome>
         );
     }
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
-    let request =
-        IdsRequest { ids: items.into_iter().map(|i| i.action_id).collect(), per_second: args.per_second };
+    let request = IdsRequest { ids: items.into_iter().map(|i| i.action_id).collect(), per_second: args.per_second };
     let answer = orchestrator.retry_items(&approval, &request).await?;
     let why = "remove it with `opsctl queue remove` while it waits";
     let items = answer.items.iter().map(|i| ReceiptItem::from_effect(i, UndoAction::none(why))).collect();

@@ -31,7 +31,7 @@ pub struct StuckArgs {
     older_than: Duration,
 
     /// At most this many, the oldest
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
 
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub struct FailedArgs {
     since: SinceArgs,
 
     /// At most this many, the oldest
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
 }
 

@@ -95,12 +95,7 @@ async fn pause(app: &App, verb: &'static str, scope: PauseScope, change: &Change
     done(app, &answer)
 }
 
-async fn resume(
-    app: &App,
-    verb: &'static str,
-    request: PauseRequest,
-    change: &ChangeArgs,
-) -> anyhow::Result<Outcome> {
+async fn resume(app: &App, verb: &'static str, request: PauseRequest, change: &ChangeArgs) -> anyhow::Result<Outcome> {
     let orchestrator = app.orchestrator().await?.clone();
     let pauses = orchestrator.pauses().await?;
     let ended: Vec<&Pause> =
