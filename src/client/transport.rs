@@ -204,7 +204,8 @@ impl Orchestrator {
         let fault = self.refused(&reply);
         let retry_after = reply.retry_after(self.options.clock.now());
         let retry = match reply.status {
-            429 => Some(retry_after.filter(|wait| *wait <= LONGEST_RETRY_AFTER)),
+            429 if retry_after.is_some_and(|wait| wait > LONGEST_RETRY_AFTER) => None,
+            429 => Some(retry_after),
             502 | 504 => Some(None),
             // Our own server says UNAVAILABLE when it is paused or full: trying again at once would not help.
             503 if fault.code == Some(ErrorCode::ServiceDown) => Some(retry_after),
@@ -237,17 +238,14 @@ impl Orchestrator {
         };
         let detail = envelope.error;
         let mut fault = Fault::new(kind_of(detail.code, reply.status), detail.message).code(detail.code);
-        if let Some(wait) = detail.retry_after {
-            fault = fault.because(format!("it asks to wait {wait}s"));
+        let wait = detail.retry_after.map(Duration::from_secs);
+        if let Some(wait) = wait.or_else(|| reply.retry_after(self.options.clock.now())) {
+            fault = fault.because(format!("it asks to wait {}s", wait.as_secs()));
         }
-        if reply.status >= 500 {
-            let id = reply.header(HEADER_REQUEST_ID).map(|id| format!(", request {id}")).unwrap_or_default();
-            fault = fault.because(format!("{} answered HTTP {}{id}", reply.url, reply.status));
-        }
-        match hint_of(detail.code, self.context()) {
-            Some(hint) => fault.hint(hint),
-            None => fault,
-        }
+        let id = reply.header(HEADER_REQUEST_ID).map(|id| format!(", request {id}")).unwrap_or_default();
+        fault
+            .because(format!("{} answered HTTP {}{id}", reply.url, reply.status))
+            .hint(hint_of(detail.code, self.context()))
     }
 }
 
@@ -335,24 +333,28 @@ fn kind_of(code: ErrorCode, status: u16) -> Kind {
     }
 }
 
-fn hint_of(code: ErrorCode, context: &str) -> Option<String> {
-    Some(match code {
-        ErrorCode::AuthError => format!("check the token with `opsctl context check {context}`"),
-        ErrorCode::PermissionDenied => {
-            "use a token with a higher role; an admin makes one with `opsctl token create`".into()
+fn hint_of(code: ErrorCode, context: &str) -> String {
+    match code {
+        ErrorCode::AuthError => return format!("check the token with `opsctl context check {context}`"),
+        ErrorCode::PermissionDenied => "use a token with a higher role; an admin makes one with `opsctl token create`",
+        ErrorCode::NotFound => "list what there is, for example with `opsctl queue status` or `opsctl api /admin/v1`",
+        ErrorCode::ValidationError => "correct what the message names; `--help` says what the command takes",
+        ErrorCode::Conflict | ErrorCode::DuplicateError => {
+            "look again and repeat the command: the plan is made anew from what is there now"
         }
-        ErrorCode::NotFound => {
-            "list what there is, for example with `opsctl queue status` or `opsctl api /admin/v1`".into()
-        }
-        ErrorCode::Conflict => "look again and repeat the command: the plan is made anew from what is there now".into(),
-        ErrorCode::RateLimited => "wait, then repeat the command".into(),
-        ErrorCode::Unsupported => "`opsctl system status` shows what this orchestrator can do".into(),
-        ErrorCode::LockedDown => "only the break-glass token works while the service is locked down".into(),
-        ErrorCode::QueueFull => {
-            "see what waits with `opsctl queue stuck`; raise QUEUE_MAX_SIZE or clear the queue".into()
-        }
-        _ => return None,
-    })
+        ErrorCode::RateLimited => "wait, then repeat the command",
+        ErrorCode::QuotaExceeded => "waiting does not help: free the quota that is used up",
+        ErrorCode::CircuitOpen => "see when the platform is tried again with `opsctl circuit status`",
+        ErrorCode::Unsupported => "`opsctl system status` shows what this orchestrator can do",
+        ErrorCode::LockedDown => "only the break-glass token works while the service is locked down",
+        ErrorCode::QueueFull => "see what waits with `opsctl queue stuck`; raise QUEUE_MAX_SIZE or clear the queue",
+        ErrorCode::NetworkError
+        | ErrorCode::TimeoutError
+        | ErrorCode::ServiceDown
+        | ErrorCode::Unavailable
+        | ErrorCode::UnknownError => "try again in a moment; `opsctl system status` shows how the orchestrator is",
+    }
+    .into()
 }
 
 #[cfg(test)]

@@ -59,9 +59,11 @@ pub fn pages() -> anyhow::Result<Vec<(String, String)>> {
 }
 
 const TITLE: &str = concat!("opsctl ", env!("CARGO_PKG_VERSION"));
+/// The day of the version, which every page names; it changes with the version.
+const DATE: &str = "2026-11-23";
 
 fn page_of(command: &clap::Command, name: &str) -> Man {
-    Man::new(command.clone()).title(name.to_uppercase()).source(TITLE).manual("opsctl manual").date("")
+    Man::new(command.clone()).title(name.to_uppercase()).source(TITLE).manual("opsctl manual").date(DATE)
 }
 
 fn root_page(root: &clap::Command) -> anyhow::Result<String> {

@@ -24,6 +24,7 @@ mod tests;
 mod trello;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +42,6 @@ pub use limits::LimitSettings;
 pub use stats::{ApiStats, Stats};
 
 use crate::clock::Clock;
-use crate::platforms::Endpoints;
 use crate::secret::Secret;
 use door::{Connection, Door, lock};
 use hub::Hub;
@@ -86,7 +86,7 @@ impl Default for SimOptions {
 /// Running simulators. Dropping it closes every port.
 pub struct Sims {
     hub: Arc<Hub>,
-    control: Door,
+    control: SocketAddr,
     control_token: Secret,
     runtime: Handle,
 }
@@ -123,32 +123,13 @@ impl Sims {
         let address = control.address();
         let steering =
             control::Steering { hub: Arc::clone(&hub), token: token.clone(), address, state_file: options.state_file };
-        serve(control.clone(), control::router(steering), hub.stop.subscribe());
-        Ok(Sims { hub, control, control_token: token, runtime: Handle::current() })
+        serve(control, control::router(steering), hub.stop.subscribe());
+        Ok(Sims { hub, control: address, control_token: token, runtime: Handle::current() })
     }
 
     /// Where an API listens: `http://127.0.0.1:PORT`.
     pub fn url(&self, api: impl Into<Api>) -> String {
         format!("http://{}", self.hub.doors[&api.into()].address())
-    }
-
-    /// Addresses for the platform clients.
-    pub fn endpoints(&self) -> Endpoints {
-        let (drive, google, status) = (self.url(Api::Drive), self.url(Api::Google), self.url(Api::Status));
-        Endpoints {
-            notion: format!("{}/v1", self.url(Api::Notion)),
-            trello: format!("{}/1", self.url(Api::Trello)),
-            slack: format!("{}/api", self.url(Api::Slack)),
-            drive: format!("{drive}/drive/v3"),
-            drive_upload: format!("{drive}/upload/drive/v3"),
-            sheets: format!("{}/v4", self.url(Api::Sheets)),
-            google_token: format!("{google}/token"),
-            google_tokeninfo: format!("{google}/tokeninfo"),
-            status_notion: format!("{status}/notion/api/v2/status.json"),
-            status_trello: format!("{status}/trello/api/v2/status.json"),
-            status_slack: format!("{status}/slack/api/v2.0.0/current"),
-            status_google: format!("{status}/google/appsstatus/dashboard/incidents.json"),
-        }
     }
 
     /// The ports in use, to start the next simulators on the same ones.
@@ -158,7 +139,7 @@ impl Sims {
 
     /// Where the control API listens.
     pub fn control_url(&self) -> String {
-        format!("http://{}", self.control.address())
+        format!("http://{}", self.control)
     }
 
     /// What the control API asks for in [`TOKEN_HEADER`].
@@ -251,10 +232,8 @@ impl Sims {
 }
 
 impl Drop for Sims {
-    /// The ports are free when this returns.
     fn drop(&mut self) {
         self.hub.stop.send_replace(true);
-        self.hub.doors.values().chain([&self.control]).for_each(Door::close);
     }
 }
 
