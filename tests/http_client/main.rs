@@ -45,7 +45,9 @@ fn a_dead_port_is_unreachable() {
 #[test]
 fn a_black_holed_address_is_unreachable() {
     let Some(hole) = BlackHole::dig() else {
-        served::note("SKIPPED: a_black_holed_address_is_unreachable: this system answers connections beyond the backlog");
+        served::note(
+            "SKIPPED: a_black_holed_address_is_unreachable: this system answers connections beyond the backlog",
+        );
         return;
     };
     queue_status(&format!("http://{}", hole.address)).run().fails(7, "timed out");

@@ -35,8 +35,7 @@ impl Launch {
 
     /// A change.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        let (status, body) =
-            http::post(self.address, path, &self.token(), &body.to_string()).await.expect("an answer");
+        let (status, body) = http::post(self.address, path, &self.token(), &body.to_string()).await.expect("an answer");
         Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() }
     }
 
