@@ -119,6 +119,7 @@ impl<'a> Chain<'a> {
                     "TLS: the certificate is for another host name".to_string()
                 }
                 CertificateError::UnknownIssuer => "TLS: certificate not trusted (unknown issuer)".to_string(),
+                CertificateError::BadSignature => "TLS: certificate not trusted (bad signature)".to_string(),
                 other => clip(&format!("TLS: certificate not trusted ({other})"), 200),
             },
             Error::InvalidMessage(_) => "TLS: the other side does not speak TLS".to_string(),

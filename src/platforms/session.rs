@@ -210,7 +210,10 @@ impl Session {
     /// A request without an answer.
     fn lost(&self, failure: Failure, effect: Effect) -> PlatformError {
         let words = match failure.code {
-            ErrorCode::TimeoutError => format!("no answer within {:?}", self.limit),
+            // What never got through keeps its own words: connecting has a limit of its own.
+            ErrorCode::TimeoutError if failure.cause.is_empty() || failure.delivery == Delivery::Unknown => {
+                format!("no answer within {:?}", self.limit)
+            }
             _ => failure.cause,
         };
         let mut error = self.fail(failure.code, phrase(failure.code, &words));

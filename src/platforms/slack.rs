@@ -199,7 +199,7 @@ async fn find_deleted(session: &Session, data: &Data<'_>) -> Result<Lookup, Plat
             let is_there = answer["messages"].as_array().into_iter().flatten().any(|m| m["ts"] == ts);
             Ok(if is_there { Lookup::Absent } else { deleted(&channel, ts) })
         }
-        Err(error) if error.code == ErrorCode::NotFound && !error.message.contains("channel") => {
+        Err(error) if ["message_not_found", "thread_not_found"].contains(&error.message.as_str()) => {
             Ok(deleted(&channel, ts))
         }
         Err(error) => Err(error),

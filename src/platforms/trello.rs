@@ -60,7 +60,7 @@ fn is_marked(text: &str, marker: &str) -> bool {
 
 async fn create(session: &Session, call: &Call, data: &Data<'_>) -> Result<CallOutcome, PlatformError> {
     let list = list(session, data)?;
-    let mut body = json!({"name": data.text("name"), "idList": list});
+    let mut body = json!({"name": data.text("name")});
     let desc = marked(data.text("desc").unwrap_or_default(), call.marker.as_ref());
     if !desc.is_empty() {
         body["desc"] = Value::from(desc);
@@ -76,7 +76,9 @@ async fn create(session: &Session, call: &Call, data: &Data<'_>) -> Result<CallO
     if !members.is_empty() {
         body["idMembers"] = Value::from(members);
     }
-    let card = session.ask(Ask::write("cards.create", Method::POST, session.at(&["cards"]), body)).await?;
+    // Trello documents the list as a parameter of the address; everything else is too long for one.
+    let url = session.at_with(&["cards"], &[("idList", &list)]);
+    let card = session.ask(Ask::write("cards.create", Method::POST, url, body)).await?;
     Ok(CallOutcome::done(reduced(&card)))
 }
 

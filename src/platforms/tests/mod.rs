@@ -1,5 +1,6 @@
 //! The clients against a scripted counterpart that plays what no real platform would do on demand.
 
+mod contracts;
 mod google;
 mod odd_answers;
 mod operations;

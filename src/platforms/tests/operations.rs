@@ -131,8 +131,8 @@ async fn trellos_credential_is_in_no_address() {
     assert_eq!(outcome.result, json!({"cardId": "c1", "url": "https://trello.com/c/1"}));
     let sent = stub.last();
     let authorization = "OAuth oauth_consumer_key=\"trello-key-secret\", oauth_token=\"trello-token-secret\"";
-    assert_eq!((sent.header("authorization"), sent.query()), (authorization, ""));
-    assert_eq!(sent.json(), json!({"name": "n", "idList": "list1", "desc": "text\n\nopsctl:key-1"}));
+    assert_eq!((sent.header("authorization"), sent.query()), (authorization, "idList=list1"));
+    assert_eq!(sent.json(), json!({"name": "n", "desc": "text\n\nopsctl:key-1"}));
 }
 
 #[tokio::test]
