@@ -56,6 +56,7 @@ pub const VERBS: &[Verb] = &[
     verb("circuit status", &[], Class::R),
     verb("completions", &[], Class::R),
     verb("context add", &[], Class::M1),
+    verb("context check", &[], Class::R),
     verb("context list", &[], Class::R),
     verb("context remove", &[], Class::M1),
     verb("context show", &[], Class::R),
@@ -64,6 +65,8 @@ pub const VERBS: &[Verb] = &[
     verb("eventbus check", &[], Class::R),
     verb("executor restart", &[], Class::M2),
     verb("executor status", &[], Class::R),
+    verb("history", &[], Class::R),
+    verb("history show", &[], Class::R),
     verb("man", &[], Class::R),
     verb("pause all", &[], Class::M2),
     verb("queue check", &[], Class::R),
@@ -84,6 +87,7 @@ pub const VERBS: &[Verb] = &[
     verb("restart queue", &[], Class::M2),
     verb("restart workers", &[], Class::M2),
     verb("resume all", &[], Class::M2),
+    verb("undo", &[], Class::M2),
     verb("version", &[], Class::R),
 ];
 

@@ -11,9 +11,10 @@ use std::cell::RefCell;
 
 use crate::client::{Orchestrator, OrchestratorOptions};
 use crate::clock::Clock;
-use crate::error::Explained;
+use crate::error::{Explained, Kind};
 use crate::guard::{Approval, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
 use crate::output::{Output, Report, Style};
+use crate::platforms::{Clients, Credentials};
 use crate::settings::Settings;
 use crate::wire::{EffectKind, Time};
 
@@ -41,6 +42,7 @@ impl App {
         let clock = Clock::system();
         let style = |make: fn(_, &_, _) -> Style| make(settings.color.value, &settings.env, clock.now());
         let output = Output::new(settings.output.value, settings.quiet, style(Style::stdout), style(Style::stderr));
+        output.redactor.add(&settings.env.secrets());
         let receipts = Receipts::new(&settings.places);
         App {
             settings,
@@ -76,7 +78,12 @@ impl App {
 
     /// Where the context in use points, found out once.
     pub async fn target(&self) -> anyhow::Result<&Target> {
-        self.target.get_or_try_init(|| Target::resolve(&self.settings, &self.clock)).await
+        let resolve = || async {
+            let target = Target::resolve(&self.settings, self.settings.context()?, &self.clock).await?;
+            self.output.redactor.add(&target.token);
+            anyhow::Ok(target)
+        };
+        self.target.get_or_try_init(resolve).await
     }
 
     /// The admin API of the context in use. Nothing is sent before the first call.
@@ -96,13 +103,20 @@ impl App {
             .await
     }
 
+    /// The platforms of the context in use, spoken to directly with the credentials of this environment.
+    pub fn platforms(&self) -> anyhow::Result<Clients> {
+        let credentials = Credentials::from_env(self.settings.env.as_map());
+        self.output.redactor.add(&credentials.secrets());
+        Ok(Clients::new(self.settings.context()?.platforms.clone(), credentials, self.clock.clone()))
+    }
+
     /// Shows the plan and gets the consent. `None` after `--dry-run`; a declined plan is an error that ends with 10.
     pub async fn approve(&self, plan: &Plan) -> anyhow::Result<Option<Approval>> {
         let target = self.target().await?;
         let guard = Guard {
             context: self.settings.context()?,
             url: target.url.as_str().trim_end_matches('/').to_owned(),
-            server_environment: Some(self.orchestrator().await?.info().await?.environment),
+            server_environment: self.server_environment().await?,
             output: &self.output,
             prompt: self.prompt.as_ref(),
             receipts: &self.receipts,
@@ -112,6 +126,15 @@ impl App {
         let approval = guard.approve(plan)?;
         *self.open.borrow_mut() = approval.as_ref().map(|a| a.receipt().clone());
         Ok(approval)
+    }
+
+    /// The environment word of the server; `None` when it has only the documented routes and so no word.
+    async fn server_environment(&self) -> anyhow::Result<Option<String>> {
+        match self.orchestrator().await?.info().await {
+            Ok(info) => Ok(Some(info.environment)),
+            Err(error) if Explained::from_error(&error).kind == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes down what became of an approved change, and tells the person how to take it back.

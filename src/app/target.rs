@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::clock::Clock;
 use crate::error::{Fault, Kind};
 use crate::secret::Secret;
-use crate::settings::{ContextKind, Settings, read_secret_file};
+use crate::settings::{Context, ContextKind, Settings, read_secret_file};
 
 /// A resolved context.
 #[derive(Clone, Debug)]
@@ -31,9 +31,8 @@ struct SandboxRecord {
 }
 
 impl Target {
-    /// Resolves the context in use. In the sandbox the clock is moved to the sandbox's.
-    pub async fn resolve(settings: &Settings, clock: &Clock) -> anyhow::Result<Self> {
-        let context = settings.context()?;
+    /// Resolves a context. For the sandbox the clock is moved to the sandbox's.
+    pub async fn resolve(settings: &Settings, context: &Context, clock: &Clock) -> anyhow::Result<Self> {
         if context.kind == ContextKind::Sandbox {
             return of_sandbox(settings, clock);
         }

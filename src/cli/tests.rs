@@ -5,7 +5,7 @@ use clap::builder::StyledStr;
 
 fn leaves(command: &clap::Command, words: &str, out: &mut Vec<(String, clap::Command)>) {
     let children: Vec<_> = command.get_subcommands().filter(|c| c.get_name() != "help").collect();
-    if children.is_empty() {
+    if children.is_empty() || (!words.is_empty() && !command.is_subcommand_required_set()) {
         out.push((words.to_owned(), command.clone()));
     }
     for child in children {

@@ -1,5 +1,6 @@
 //! `opsctl context`: which orchestrator to talk to.
 
+mod check;
 mod edit;
 mod show;
 
@@ -18,6 +19,8 @@ pub enum Verb {
     ///     opsctl context add prod-eu --url https://ops.example --token-file ~/.ops-token --environment production
     #[command(verbatim_doc_comment)]
     Add(edit::AddArgs),
+    /// Test a context: URL, token and role, clock, environment, state folder
+    Check(check::CheckArgs),
     /// List contexts
     List(show::ListArgs),
     /// Remove a context from config.toml
@@ -33,6 +36,7 @@ impl Verb {
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         match self {
             Verb::Add(args) => args.run(app),
+            Verb::Check(args) => args.run(app).await,
             Verb::List(args) => args.run(app),
             Verb::Remove(args) => args.run(app),
             Verb::Show(args) => args.run(app),

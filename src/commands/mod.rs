@@ -17,10 +17,12 @@ pub mod completions;
 pub mod component;
 pub mod context;
 pub mod executor;
+pub mod history;
 pub mod man;
 pub mod queue;
 pub mod rate_limits;
 pub mod restart;
+pub mod undo;
 pub mod version;
 
 use clap::{Args, FromArgMatches, Subcommand};
@@ -70,6 +72,8 @@ commands! {
     "db" => Db(verbs component::Db),
     "eventbus" => Eventbus(verbs component::Eventbus),
     "context" => Context(verbs context::Verb),
+    "history" => History(alone history::HistoryArgs),
+    "undo" => Undo(alone undo::UndoArgs),
     "version" => Version(alone version::VersionArgs),
     "completions" => Completions(alone completions::CompletionsArgs),
     "man" => Man(alone man::ManArgs),
@@ -121,7 +125,10 @@ mod define {
 
     pub(super) fn alone<T: Args>(command: clap::Command) -> clap::Command {
         let name = command.get_name().to_owned();
-        with_effect(T::augment_args(command), &name)
+        with_effect(T::augment_args(command), &name).mut_subcommands(|verb| {
+            let words = format!("{name} {}", verb.get_name());
+            with_effect(verb, &words)
+        })
     }
 
     /// Every help page says what the verb does to the world.

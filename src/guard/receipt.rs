@@ -35,8 +35,10 @@ pub enum UndoAction {
     SetConfig {
         /// The variable.
         name: String,
-        /// The value it had; `None`: it was not set.
+        /// The value it had; `None`: it was not set here.
         value: Option<String>,
+        /// The value it was given; when it has another one by then, somebody touched it and it is left alone.
+        set: Option<String>,
     },
     /// It cannot be taken back.
     None {

@@ -15,7 +15,6 @@ pub use style::{ColorChoice, Style, Tone, percent, relative};
 
 use std::io::{self, Write};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
@@ -23,6 +22,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Explained;
+use crate::redact::Redactor;
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,9 +78,6 @@ pub trait Report: Serialize {
     }
 }
 
-/// What every text passes before it leaves the process.
-pub type Filter = Arc<dyn Fn(&str) -> String + Send + Sync>;
-
 /// The two streams.
 pub struct Output {
     /// `-o`.
@@ -91,19 +88,15 @@ pub struct Output {
     pub stdout: Style,
     /// How stderr is written on.
     pub stderr: Style,
-    filter: Option<Filter>,
+    /// What every text passes before it leaves the process; it knows the secrets that were loaded.
+    pub redactor: Redactor,
     closed: AtomicBool,
 }
 
 impl Output {
     /// The process's streams.
     pub fn new(format: Format, quiet: bool, stdout: Style, stderr: Style) -> Self {
-        Output { format, quiet, stdout, stderr, filter: None, closed: AtomicBool::new(false) }
-    }
-
-    /// Everything written from now on passes this filter.
-    pub fn set_filter(&mut self, filter: Filter) {
-        self.filter = Some(filter);
+        Output { format, quiet, stdout, stderr, redactor: Redactor::default(), closed: AtomicBool::new(false) }
     }
 
     /// Whether the reader of stdout went away.
@@ -146,7 +139,7 @@ impl Output {
 
     /// Writes text to stdout as it is.
     pub fn write(&self, text: &str) -> anyhow::Result<()> {
-        self.write_bytes(self.filtered(text).as_bytes())
+        self.write_bytes(self.redactor.redact(text).as_bytes())
     }
 
     fn write_bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
@@ -193,19 +186,12 @@ impl Output {
     /// Text on stderr as it is. Nobody can be told when that fails.
     pub fn say(&self, text: &str) {
         let mut err = io::stderr().lock();
-        let _ = err.write_all(self.filtered(text).as_bytes()).and_then(|()| err.flush());
+        let _ = err.write_all(self.redactor.redact(text).as_bytes()).and_then(|()| err.flush());
     }
 
     /// A progress display on stderr.
     pub fn progress(&self, total: u64, what: &str) -> Progress {
         Progress::new(total, what, self.stderr.terminal && !self.quiet)
-    }
-
-    fn filtered<'t>(&self, text: &'t str) -> std::borrow::Cow<'t, str> {
-        match &self.filter {
-            Some(filter) => filter(text).into(),
-            None => text.into(),
-        }
     }
 }
 

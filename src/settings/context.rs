@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Env;
 use crate::error::{Fault, Kind};
+use crate::platforms::Endpoints;
 use crate::secret::Secret;
 
 /// How long a credential command may take; a keyring without a session would hang for ever.
@@ -227,8 +228,8 @@ pub struct Context {
     pub credential: CredentialSource,
     /// Where the break-glass token comes from.
     pub break_glass: CredentialSource,
-    /// Base URLs of the platforms' APIs where they are not the public ones.
-    pub platforms: BTreeMap<String, String>,
+    /// Base URLs of the platforms' APIs; the vendors' unless told.
+    pub platforms: Endpoints,
     /// Log locations.
     pub logs: LogPlaces,
     /// Named links: dashboards, consoles.

@@ -2,6 +2,40 @@
 
 use std::collections::BTreeMap;
 
+use crate::secret::Secret;
+
+/// The runbook's variables that hold secrets, and our own. `GOOGLE_SERVICE_ACCOUNT_KEY` is a path and not here.
+pub const SECRET_VARIABLES: [&str; 28] = [
+    super::TOKEN_VARIABLE,
+    "NOTION_API_KEY",
+    "NOTION_API_KEY_BACKUP",
+    "NOTION_TOKEN",
+    "TRELLO_API_KEY",
+    "TRELLO_API_KEY_BACKUP",
+    "TRELLO_TOKEN",
+    "TRELLO_TOKEN_BACKUP",
+    "SLACK_BOT_TOKEN",
+    "SLACK_BOT_TOKEN_BACKUP",
+    "SLACK_APP_TOKEN",
+    "SLACK_SIGNING_SECRET",
+    "SLACK_WEBHOOK_URL",
+    "GOOGLE_SERVICE_ACCOUNT_PRIVATE_KEY",
+    "GOOGLE_DRIVE_API_KEY",
+    "GOOGLE_SHEETS_API_KEY",
+    "GOOGLE_CLIENT_SECRET",
+    "GOOGLE_REFRESH_TOKEN",
+    "GMAIL_CLIENT_SECRET",
+    "EMAIL_PASSWORD",
+    "COMPOSIO_API_KEY",
+    "COMPOSIO_SESSIONS_KEY",
+    "FALLBACK_WEBHOOK_URL",
+    "LLM_API_KEY",
+    "GROQ_API_KEY",
+    "TOGETHER_API_KEY",
+    "OPENROUTER_API_KEY",
+    "OPENAI_API_KEY",
+];
+
 /// Environment variables.
 #[derive(Clone, Default)]
 pub struct Env(BTreeMap<String, String>);
@@ -28,6 +62,11 @@ impl Env {
     /// A variable's value unless it is empty.
     pub fn non_empty(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|v| !v.is_empty())
+    }
+
+    /// The secrets among them.
+    pub fn secrets(&self) -> Vec<Secret> {
+        SECRET_VARIABLES.iter().filter_map(|name| self.non_empty(name)).map(Secret::new).collect()
     }
 
     /// All variables.

@@ -10,6 +10,7 @@ use toml_edit::DocumentMut;
 
 use super::context::{Context, ContextKind, CredentialSource, LogPlaces, Protection, parse_url};
 use crate::error::{Fault, Kind};
+use crate::platforms::Endpoints;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -41,7 +42,7 @@ pub(super) struct ContextTable {
     #[serde(default)]
     break_glass: CredentialSource,
     #[serde(default)]
-    platforms: BTreeMap<String, String>,
+    platforms: Endpoints,
     #[serde(default)]
     logs: LogPlaces,
     #[serde(default)]
@@ -54,6 +55,7 @@ impl ContextTable {
     /// The context; what the table leaves out comes from `base`, the built-in of that name.
     pub fn into_context(self, name: &str, base: Option<Context>) -> Result<Context, Fault> {
         let url = self.url.as_deref().map(parse_url).transpose()?;
+        self.platforms.ensure_usable().map_err(Fault::usage)?;
         let named = |source: &CredentialSource| source.describe() != "none";
         let (base_url, base_credential, base_break_glass) =
             base.map_or_else(|| (None, super::token_variable(), None), |b| (b.url, b.credential, Some(b.break_glass)));

@@ -13,7 +13,7 @@ pub use context::{
     CommandLine, Context, ContextKind, CredentialSource, LogPlaces, Protection, parse_url, read_secret_file,
 };
 pub use duration::{format_duration, parse_duration};
-pub use env::Env;
+pub use env::{Env, SECRET_VARIABLES};
 pub use file::{edit, make_directory, write_whole};
 pub use places::Places;
 pub use since::Since;
@@ -246,7 +246,7 @@ fn builtin_contexts(places: &Places) -> BTreeMap<String, Context> {
         protection: Protection::Confirm,
         credential: CredentialSource::default(),
         break_glass: CredentialSource::default(),
-        platforms: BTreeMap::new(),
+        platforms: crate::platforms::Endpoints::default(),
         logs: LogPlaces::default(),
         links: BTreeMap::new(),
         contacts: BTreeMap::new(),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table, Tone};
+use crate::platforms::Endpoints;
 use crate::settings::{Context, ContextKind, Settings};
 
 /// `context list`.
@@ -132,6 +133,13 @@ impl Report for Detail {
     }
 }
 
+/// The addresses that are not the vendors'.
+fn moved(endpoints: &Endpoints) -> BTreeMap<String, String> {
+    let vendors = Endpoints::default();
+    let pairs = endpoints.all().into_iter().zip(vendors.all()).filter(|(ours, theirs)| ours != theirs);
+    pairs.map(|((name, address), _)| (name.to_owned(), address.to_owned())).collect()
+}
+
 impl ShowArgs {
     pub(super) fn run(self, app: &App) -> anyhow::Result<Outcome> {
         let settings = &app.settings;
@@ -156,7 +164,7 @@ impl ShowArgs {
             config_file: settings.places.config_file().display().to_string(),
             state_directory: settings.places.state.display().to_string(),
             data_directory: settings.places.data.display().to_string(),
-            platforms: context.platforms.clone(),
+            platforms: moved(&context.platforms),
             links: context.links.clone(),
             contacts: context.contacts.clone(),
         })?;
