@@ -20,4 +20,5 @@ pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod settings;
+pub mod suggest;
 pub mod wire;
