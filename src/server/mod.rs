@@ -1,10 +1,30 @@
 //! The embedded orchestrator's edge: routes, workers and storage around the engine.
+//!
+//! A request passes the [`gate`] (host, token, role, query names, limits, time), changes also pass [`changes`] (body
+//! bounds, `Idempotency-Key`, `If-Match`, audit), then a thin handler in `routes` calls the [`backend`].
 
+pub mod access;
+pub mod audit;
 pub mod backend;
+pub mod changes;
 pub mod config;
+pub mod extract;
 pub mod files;
 pub mod host;
 pub mod native;
 pub mod telemetry;
+pub mod gate;
+pub mod journal;
+pub mod openapi;
+pub mod quota;
+pub mod refuse;
+pub mod replay;
+mod routes;
+pub mod run;
+pub mod state;
 #[cfg(test)]
 pub mod testing;
+pub mod tokens;
+
+pub use run::{router, run};
+pub use state::ServerState;
