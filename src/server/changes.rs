@@ -223,10 +223,11 @@ async fn read_body(body: Body, headers: &HeaderMap) -> Result<Bytes, Response> {
         }
         Ok(Bytes::from(bytes))
     };
-    tokio::time::timeout(BODY_TIME, read).await.unwrap_or_else(|_| {
-        let message = format!("the body did not arrive within {} s", BODY_TIME.as_secs());
-        Err(refuse_as(StatusCode::REQUEST_TIMEOUT, Refusal::new(ErrorCode::TimeoutError, message)))
-    })
+    if let Ok(read) = tokio::time::timeout(BODY_TIME, read).await {
+        return read;
+    }
+    let message = format!("the body did not arrive within {} s", BODY_TIME.as_secs());
+    Err(refuse_as(StatusCode::REQUEST_TIMEOUT, Refusal::new(ErrorCode::TimeoutError, message)))
 }
 
 /// What makes two requests the same: method, target, seen version and body.

@@ -76,17 +76,17 @@ struct Refused {
     budget: Option<Budget>,
 }
 
-impl From<Refusal> for Refused {
+impl From<Refusal> for Box<Refused> {
     fn from(refusal: Refusal) -> Self {
-        Refused { refusal, caller: None, budget: None }
+        Box::new(Refused { refusal, caller: None, budget: None })
     }
 }
 
 impl Gate {
-    fn check(&self, request: &mut Request, route: Option<&str>) -> Result<Option<Budget>, Refused> {
+    fn check(&self, request: &mut Request, route: Option<&str>) -> Result<Option<Budget>, Box<Refused>> {
         self.check_host(request)?;
         let caller = self.caller(request.headers(), route)?;
-        let by = |refusal| Refused { refusal, caller: caller.clone(), budget: None };
+        let by = |refusal| Box::new(Refused { refusal, caller: caller.clone(), budget: None });
         let budget = self.admit(request, caller.as_ref()).map_err(&by)?;
         if let Some(route) = route {
             let needed = access::needed(request.method(), route);

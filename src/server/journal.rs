@@ -65,7 +65,7 @@ fn write_groups(mut file: File, receiver: &mpsc::Receiver<Entry>) {
         let text: String = group.iter().map(|e| e.line.as_str()).collect();
         let result = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
         for entry in group {
-            let answer = result.as_ref().map(|()| ()).map_err(|e| io::Error::new(e.kind(), e.to_string()));
+            let answer = result.as_ref().copied().map_err(|e| io::Error::new(e.kind(), e.to_string()));
             // Nobody waits any more when the request was given up.
             let _ = entry.done.send(answer);
         }

@@ -24,6 +24,8 @@ pub mod run;
 pub mod state;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 
 pub use run::{router, run};

@@ -1,5 +1,8 @@
 //! What the server's own tests share.
 
+pub mod fake;
+pub mod schema;
+
 use std::path::{Path, PathBuf};
 
 /// A folder that goes away with the value.
