@@ -10,11 +10,10 @@ pub mod changes;
 pub mod config;
 pub mod extract;
 pub mod files;
-pub mod host;
-pub mod native;
-pub mod telemetry;
 pub mod gate;
+pub mod host;
 pub mod journal;
+pub mod native;
 pub mod openapi;
 pub mod quota;
 pub mod refuse;
@@ -22,6 +21,7 @@ pub mod replay;
 mod routes;
 pub mod run;
 pub mod state;
+pub mod telemetry;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
