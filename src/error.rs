@@ -182,7 +182,8 @@ pub struct Explained {
 impl Explained {
     /// Reads the context chain and the fault in it, if there is one.
     pub fn from_error(error: &anyhow::Error) -> Self {
-        let fault = error.chain().find_map(|e| e.downcast_ref::<Fault>());
+        // A fault that was added as context is only found from the outside, one that was wrapped only in the chain.
+        let fault = error.downcast_ref::<Fault>().or_else(|| error.chain().find_map(|e| e.downcast_ref::<Fault>()));
         let mut lines: Vec<String> = error.chain().map(ToString::to_string).collect();
         let message = lines.remove(0);
         if let Some(fault) = fault {
@@ -241,6 +242,15 @@ mod tests {
             "error: cannot roll back `w`\n  caused by: workflow `w` is still running\n  caused by: step 2 of 3\n  \
              hint: wait\n"
         );
+    }
+
+    #[test]
+    fn a_fault_added_as_context_keeps_its_kind_and_hint() {
+        let fault = Fault::new(Kind::NotAuthenticated, "cannot read the secret").hint("chmod 600 it");
+        let error = Err::<(), _>(std::io::Error::other("denied")).context(fault).context("no token").unwrap_err();
+        let explained = Explained::from_error(&error);
+        assert_eq!((explained.kind, explained.hint.as_deref()), (Kind::NotAuthenticated, Some("chmod 600 it")));
+        assert_eq!(explained.causes, ["cannot read the secret", "denied"]);
     }
 
     #[test]

@@ -3,4 +3,6 @@
 mod context;
 mod frame;
 mod generated;
+mod guard;
+mod orchestrator;
 mod world;
