@@ -96,14 +96,23 @@ pub enum Lookup {
     Unclear(String),
 }
 
+/// Whether a write of this kind is sent only with what [`Clients::prepare`] gave: one without it never left.
+pub const fn needs_preparing(platform: Platform, action: ActionType) -> bool {
+    use ActionType::{Create, File, Log};
+    matches!((platform, action), (Platform::Drive, Create | File) | (Platform::Sheets, Create | Log))
+}
+
 impl Clients {
     /// What has to be known and stored before a write is sent, so that it can be recognised afterwards: a Drive file's
     /// id, the last filled row of a sheet. `None` when the call needs nothing.
     pub async fn prepare(&self, call: &Call) -> Result<Option<Value>, PlatformError> {
+        if !needs_preparing(call.platform, call.action_type) {
+            return Ok(None);
+        }
         let session = self.session(call.platform, call.timeout);
-        match (call.platform, call.action_type) {
-            (Platform::Drive, ActionType::Create | ActionType::File) => drive::prepare(&session, call).await.map(Some),
-            (Platform::Sheets, ActionType::Create | ActionType::Log) => sheets::prepare(&session, call).await.map(Some),
+        match call.platform {
+            Platform::Drive => drive::prepare(&session, call).await.map(Some),
+            Platform::Sheets => sheets::prepare(&session, call).await.map(Some),
             _ => Ok(None),
         }
     }
