@@ -32,7 +32,7 @@ impl ManArgs {
         let pages = pages()?;
         if let Some(dir) = self.dir {
             for (name, text) in &pages {
-                crate::settings::write_whole(&dir.join(name), text.as_bytes(), false)?;
+                crate::files::write_whole(&dir.join(name), text.as_bytes(), false)?;
             }
             app.note(format!("{} pages written to {}", pages.len(), dir.display()));
             return Ok(Outcome::Done);

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::error::{Fault, Kind};
-use crate::settings::{Places, make_directory, write_whole};
+use crate::files::{make_directory, write_whole};
+use crate::settings::Places;
 use crate::wire::{EffectKind, ItemEffect, PauseScope, Time};
 
 /// How one item is taken back, as data that `opsctl undo` executes.

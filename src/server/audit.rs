@@ -18,7 +18,7 @@ pub struct Audit {
 
 impl Audit {
     /// Opens the log in the data directory.
-    pub fn open(data_dir: &Path) -> io::Result<Self> {
+    pub fn open(data_dir: &Path) -> anyhow::Result<Self> {
         Ok(Audit { journal: Journal::open(&data_dir.join(FILE))? })
     }
 

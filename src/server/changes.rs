@@ -19,6 +19,7 @@ use super::gate::RequestId;
 use super::refuse::{RefusedWith, invalid, refuse_as};
 use super::replay::{Keyed, Stored};
 use super::state::ServerState;
+use super::telemetry::{LogLine, Part};
 use super::tokens::{Caller, hash};
 use crate::wire::{
     AuditRecord, EffectKind, ErrorCode, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_TICKET,
@@ -121,7 +122,10 @@ async fn run(state: ServerState, mut parts: Parts, body: Body, next: Next) -> Re
         let text = String::from_utf8_lossy(&answer).into_owned();
         let secret = head.extensions.get::<HoldsSecret>().is_some();
         if let Err(error) = running.finish(head.status.as_u16(), text, secret, now).await {
-            (state.trouble)(&format!("cannot keep the first answer of request {}: {error}", cx.request_id));
+            (state.log)(LogLine::error(
+                Part::Http,
+                format!("cannot keep the first answer of request {}: {error}", cx.request_id),
+            ));
         }
     }
     if head.extensions.get::<OwnRecord>().is_none() {
@@ -188,7 +192,10 @@ pub async fn note(
     };
     // The change is done by now: the answer must say so, and the log file must say that the record is missing.
     if let Err(error) = state.audit.write(&record).await {
-        (state.trouble)(&format!("cannot write the audit record of `{}`: {error}", record.action));
+        (state.log)(LogLine::error(
+            Part::Http,
+            format!("cannot write the audit record of `{}`: {error}", record.action),
+        ));
     }
 }
 

@@ -19,6 +19,7 @@ use super::changes;
 use super::quota::{Budget, Quota, Who};
 use super::refuse::invalid;
 use super::state::ServerState;
+use super::telemetry::{LogLine, Part};
 use super::tokens::Caller;
 use crate::wire::{ErrorCode, HEADER_REQUEST_ID};
 
@@ -57,6 +58,7 @@ pub async fn gate(State(gate): State<Gate>, mut request: Request, next: Next) ->
     let (mut response, budget) = match passed {
         Ok(budget) => (bounded(next.run(request), route.as_deref()).await, budget),
         Err(refused) => {
+            gate.note(&method, &target, &id, &refused);
             if !access::is_read(&method) {
                 let context = changes::context(&head, refused.caller.as_ref(), &id).unwrap_or_default();
                 let code = refused.refusal.code;
@@ -83,6 +85,21 @@ impl From<Refusal> for Box<Refused> {
 }
 
 impl Gate {
+    /// Tells the security log of a caller who may not.
+    fn note(&self, method: &Method, target: &str, id: &str, refused: &Refused) {
+        if !matches!(refused.refusal.code, ErrorCode::AuthError | ErrorCode::PermissionDenied) {
+            return;
+        }
+        let who = refused.caller.as_ref().map_or_else(|| "anonymous".to_owned(), Caller::actor);
+        let target: String = target.chars().take(300).collect();
+        let line = LogLine::warn(Part::Security, format!("Refused: {}", refused.refusal.message))
+            .code(refused.refusal.code)
+            .request(id.to_owned())
+            .field("actor", who)
+            .field("action", format!("{method} {target}"));
+        (self.state.log)(line);
+    }
+
     fn check(&self, request: &mut Request, route: Option<&str>) -> Result<Option<Budget>, Box<Refused>> {
         self.check_host(request)?;
         let caller = self.caller(request.headers(), route)?;

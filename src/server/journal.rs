@@ -6,9 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
+use anyhow::Context;
 use tokio::sync::oneshot;
-
-use super::files;
 
 /// Most records that share one sync.
 const GROUP: usize = 256;
@@ -27,8 +26,12 @@ pub struct Journal {
 
 impl Journal {
     /// Opens or makes the file, mode 0600. A line torn by a crash is closed off, so that the next one is whole.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(files::PRIVATE).open(path)?;
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        Self::open_at(path).with_context(|| format!("cannot open {}", path.display()))
+    }
+
+    fn open_at(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         if file.seek(SeekFrom::End(0))? > 0 {
             file.seek(SeekFrom::End(-1))?;
             let mut last = [0];

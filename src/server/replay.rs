@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backend::Refusal;
-use super::files;
 use super::journal::Journal;
+use crate::files;
 use crate::wire::{ErrorCode, Time};
 
 /// First answers, one a line.
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Replays {
 
 impl Replays {
     /// Reads what is still remembered and drops the rest from the file.
-    pub fn open(data_dir: &Path, now: Time) -> io::Result<Self> {
+    pub fn open(data_dir: &Path, now: Time) -> anyhow::Result<Self> {
         let path = data_dir.join(FILE);
         let text = files::read_if_there(&path)?.unwrap_or_default();
         let lines = text.lines().filter_map(|l| serde_json::from_str::<Stored>(l).ok());
@@ -72,7 +72,7 @@ impl Replays {
         if !text.is_empty() {
             let kept: Vec<String> = live.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
             let kept: String = kept.into_iter().map(|line| line + "\n").collect();
-            files::write_atomic(&path, kept.as_bytes())?;
+            files::write_whole(&path, kept.as_bytes(), true)?;
         }
         let answers = live.into_iter().map(|s| (s.key.clone(), s)).collect();
         let known = Mutex::new(Known { answers, running: HashSet::new() });

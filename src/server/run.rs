@@ -25,6 +25,7 @@ use super::quota::Quota;
 use super::refuse::refuse_as;
 use super::routes;
 use super::state::ServerState;
+use super::telemetry::{LogLine, Part};
 
 /// Longest time a request's head may take to arrive; a connection that idles longer is closed too.
 const HEAD_TIME: Duration = Duration::from_secs(15);
@@ -66,7 +67,7 @@ pub fn router(state: ServerState, loopback: bool) -> Router {
 /// Serves until `shutdown` ends, then lets requests in flight finish.
 pub async fn run(listener: TcpListener, state: ServerState, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listener has no address")?;
-    let trouble = state.trouble.clone();
+    let log = state.log.clone();
     let router = router(state, address.ip().is_loopback());
     let (graceful, slots) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
     let mut shutdown = std::pin::pin!(shutdown);
@@ -90,7 +91,7 @@ pub async fn run(listener: TcpListener, state: ServerState, shutdown: impl Futur
             }
             Err(error) => {
                 // Out of descriptors, most likely: ends of other connections free some.
-                trouble(&format!("cannot accept a connection: {error}"));
+                log(LogLine::error(Part::Http, format!("cannot accept a connection: {error}")));
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -6,12 +6,13 @@ use super::audit::Audit;
 use super::backend::{Backend, CircuitOps, ConfigOps, LimitOps, LogOps, MetricsOps, QueueOps, Refusal, ServiceOps};
 use super::refuse::unsupported;
 use super::replay::Replays;
+use super::telemetry::LogLine;
 use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::wire::{API_VERSIONS, Role, ServiceInfo, Time};
 
-/// Takes note of trouble that no answer can carry: one line for the service's log.
-pub type Trouble = Arc<dyn Fn(&str) + Send + Sync>;
+/// Writes a line to the service's log files.
+pub type Log = Arc<dyn Fn(LogLine) + Send + Sync>;
 
 /// What the routes of a service share.
 #[derive(Clone)]
@@ -36,8 +37,8 @@ pub struct ServerState {
     pub hosts: Vec<String>,
     /// Whether the documented HTTP rate limits hold; off on loopback unless told.
     pub http_limits: Option<bool>,
-    /// Where trouble is noted.
-    pub trouble: Trouble,
+    /// The service's log.
+    pub log: Log,
 }
 
 macro_rules! groups {

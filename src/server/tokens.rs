@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SecureRandom;
 use serde::{Deserialize, Serialize};
 
 use super::backend::Refusal;
-use super::files;
 use crate::error::{Fault, Kind};
+use crate::files;
 use crate::wire::{ChangeAnswer, EffectKind, ErrorCode, Role, Time, TokenCreated, TokenInfo, TokenList, TokenRequest};
 
 /// Hashes and roles.
@@ -66,7 +65,7 @@ impl Tokens {
     /// Reads the tokens; the first start makes an admin token and a break-glass token, each in its own 0600 file.
     pub fn open(data_dir: &Path, now: Time) -> anyhow::Result<Self> {
         let path = data_dir.join(FILE);
-        if let Some(text) = files::read_if_there(&path).with_context(|| format!("cannot read `{}`", path.display()))? {
+        if let Some(text) = files::read_if_there(&path)? {
             let kept = serde_json::from_str(&text).map_err(|e| {
                 Fault::new(Kind::Failed, format!("cannot read the tokens in `{}`", path.display()))
                     .because(e.to_string())
@@ -78,9 +77,7 @@ impl Tokens {
         for (name, file, break_glass) in [("admin", ADMIN_FILE, false), ("break-glass", BREAK_GLASS_FILE, true)] {
             let request = TokenRequest { name: name.into(), role: Role::Admin, expires_in: None };
             let (kept, value) = make(&request, break_glass, now)?;
-            let path = data_dir.join(file);
-            files::write_atomic(&path, format!("{value}\n").as_bytes())
-                .with_context(|| format!("cannot write `{}`", path.display()))?;
+            files::write_whole(&data_dir.join(file), format!("{value}\n").as_bytes(), true)?;
             tokens.lock().push(kept);
         }
         // Last: a start that is cut short before this makes both again.
@@ -158,8 +155,7 @@ impl Tokens {
 
     fn keep(&self, all: &[Kept]) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(all)? + "\n";
-        files::write_atomic(&self.path, text.as_bytes())
-            .with_context(|| format!("cannot write `{}`", self.path.display()))
+        files::write_whole(&self.path, text.as_bytes(), true)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {

@@ -1,15 +1,14 @@
 //! `config.toml`: read strictly, written with its comments kept.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Context as _;
 use serde::Deserialize;
 use toml_edit::DocumentMut;
 
 use super::context::{Context, ContextKind, CredentialSource, LogPlaces, Protection, parse_url};
 use crate::error::{Fault, Kind};
+use crate::files::write_whole;
 use crate::platforms::Endpoints;
 
 /// The whole file.
@@ -113,45 +112,4 @@ pub fn edit(path: &Path, change: impl FnOnce(&mut DocumentMut) -> anyhow::Result
     change(&mut document)?;
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     write_whole(&target, document.to_string().as_bytes(), false)
-}
-
-/// Writes a file in one step: a reader sees the old or the new content, never half of it. Directories are made for
-/// the owner only; a private file gets mode 0600.
-pub fn write_whole(path: &Path, content: &[u8], private: bool) -> anyhow::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    make_directory(directory)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary: PathBuf = directory.join(format!(".{name}.{}", uuid::Uuid::now_v7().simple()));
-    let written = (|| {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        if private {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        let mut file = options.open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        if !private && let Ok(old) = std::fs::metadata(path) {
-            std::fs::set_permissions(&temporary, old.permissions())?;
-        }
-        std::fs::rename(&temporary, path)
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written.with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Makes a directory and its parents, for the owner only.
-pub fn make_directory(path: &Path) -> anyhow::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(path).with_context(|| format!("cannot make the directory {}", path.display()))
 }

@@ -14,7 +14,7 @@ pub use context::{
 };
 pub use duration::{format_duration, parse_duration};
 pub use env::{Env, SECRET_VARIABLES};
-pub use file::{edit, make_directory, write_whole};
+pub use file::edit;
 pub use places::Places;
 pub use since::Since;
 

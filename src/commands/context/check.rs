@@ -8,9 +8,10 @@ use serde::Serialize;
 use crate::app::{App, Target};
 use crate::client::{Orchestrator, OrchestratorOptions};
 use crate::error::{Explained, Kind, Outcome};
+use crate::files::make_directory;
 use crate::output::{Page, Report, Table};
 use crate::platforms::Credentials;
-use crate::settings::{Context, make_directory};
+use crate::settings::Context;
 use crate::wire::{API_VERSIONS, Platform, ServiceInfo};
 
 /// The whole check takes no longer.

@@ -54,15 +54,20 @@ pub(super) fn environment(
     for name in env.keys() {
         if let Some(why) = defs::not_ours(name) {
             findings.push(about(name, Severity::Info, format!("is in the environment but has no effect: {why}"), None));
-        } else if defs::find(name).is_none()
-            && name.contains('_')
-            && let Some(near) = defs::nearest(name)
-        {
+        } else if let Some(near) = misspelt(name) {
             let fix = Some(format!("did you mean {near}?"));
             findings.push(about(name, Severity::Warning, "is in the environment but is no setting", fix));
         }
     }
     values
+}
+
+/// The setting that somebody most likely meant by a variable that is none. Stricter than a suggestion for a typed name:
+/// an environment is full of other programs' variables.
+fn misspelt(name: &str) -> Option<&'static str> {
+    let near = |d: &&Def| strsim::damerau_levenshtein(name, &d.name) <= 2;
+    let known = defs::find(name).is_some() || name.len() < 8;
+    defs::all().iter().find(near).filter(|_| !known).map(|d| d.name.as_str())
 }
 
 /// Looks at the values that will hold once everything has restarted; `raw` gives one in full.

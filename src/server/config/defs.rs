@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::suggest::closest;
+use crate::aliases;
 use crate::wire::{Platform, RestartPart};
 
 use super::shape::{self, Shape};
@@ -32,9 +32,8 @@ impl Def {
     }
 }
 
-/// Which platforms can stand in for which: only where an action of one can be expressed on the other.
-pub const FALLBACKS: &[(Platform, &[Platform])] =
-    &[(Platform::Notion, &[Platform::Trello]), (Platform::Trello, &[Platform::Notion])];
+/// Which platforms can stand in for which: only where the engine can express an action of one on the other.
+pub const FALLBACKS: &[(Platform, &[Platform])] = &[(Platform::Notion, &[Platform::Trello])];
 
 /// A platform's default rate (requests, window in milliseconds) and call timeout in milliseconds (FACTS sections 4, 6).
 const PLATFORM_DEFAULTS: [(Platform, u64, u64, u64); 5] = [
@@ -89,7 +88,7 @@ pub fn find(name: &str) -> Option<&'static Def> {
 
 /// The known name nearest to an unknown one.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    closest(name, all().iter().map(|d| d.name.as_str()))
+    aliases::nearest(&name.to_ascii_uppercase(), all().iter().map(|d| d.name.as_str()))
 }
 
 fn def(name: &str, kind: Kind, default: Option<&str>, restart: RestartPart, about: &str) -> Def {
@@ -278,6 +277,8 @@ const NOT_OURS: &[(&str, &str)] = &[
     ("ENABLE_ROLLBACK", "this version has no workflows"),
     ("MAX_WORKFLOW_STEPS", "this version has no workflows"),
     ("WORKFLOW_TIMEOUT_MS", "this version has no workflows"),
+    ("TRELLO_FALLBACK_ENABLED", "no other platform can hold a Trello card's list and labels"),
+    ("TRELLO_FALLBACK_PLATFORM", "no other platform can hold a Trello card's list and labels"),
     ("SLACK_FALLBACK_ENABLED", "no other platform can carry a Slack message"),
     ("SLACK_FALLBACK_PLATFORM", "no other platform can carry a Slack message"),
     ("DRIVE_FALLBACK_ENABLED", "no other platform can hold a Drive file"),

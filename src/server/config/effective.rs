@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::secret::Secret;
+use crate::server::telemetry::Level;
 use crate::wire::Platform;
 
 use super::defs::{BACKUP_SUFFIX, all, credential_names};
@@ -11,23 +12,6 @@ use super::value::{Kind, Unit, flag, rate, span_ms};
 
 /// Failures older than this no longer count towards opening a circuit.
 const CIRCUIT_WINDOW: Duration = Duration::from_secs(60);
-
-/// How much is written to the log files; each level includes the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// Failures.
-    Error,
-    /// What is not as it should be.
-    Warn,
-    /// What happened.
-    Info,
-    /// What happened, in detail.
-    Verbose,
-    /// For whoever debugs the service.
-    Debug,
-    /// Everything.
-    Silly,
-}
 
 /// Circuit breaker settings of all platforms.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,7 +104,7 @@ pub struct Effective {
     /// Moves with every change of any value in force.
     pub generation: u64,
     /// Least severe line that is logged.
-    pub log_level: LogLevel,
+    pub log_level: Level,
     /// Actions executed at once, 1 to 256.
     pub queue_workers: usize,
     /// Waiting actions beyond which new ones are refused, 1 to 1000000.
@@ -192,7 +176,7 @@ impl Effective {
         });
         Effective {
             generation,
-            log_level: values.log_level(),
+            log_level: values.text("LOG_LEVEL").parse().unwrap_or(Level::Info),
             queue_workers: values.size("QUEUE_WORKERS"),
             queue_max_size: values.size("QUEUE_MAX_SIZE"),
             max_retry_attempts: values.count("MAX_RETRY_ATTEMPTS"),
@@ -259,17 +243,6 @@ impl Values<'_> {
             _ => Unit::Millis,
         };
         Duration::from_millis(span_ms(&self.text(name), unit).unwrap_or(0))
-    }
-
-    fn log_level(&self) -> LogLevel {
-        match self.text("LOG_LEVEL").as_str() {
-            "error" => LogLevel::Error,
-            "warn" => LogLevel::Warn,
-            "verbose" => LogLevel::Verbose,
-            "debug" => LogLevel::Debug,
-            "silly" => LogLevel::Silly,
-            _ => LogLevel::Info,
-        }
     }
 
     fn platform(&self, platform: Platform) -> PlatformSettings {

@@ -13,6 +13,6 @@ mod shape;
 mod value;
 
 pub use defs::{Def, FALLBACKS, all, find, not_ours};
-pub use effective::{Batching, Caching, CircuitSettings, DefaultIds, Effective, LogLevel, PlatformSettings, RateLimit};
+pub use effective::{Batching, Caching, CircuitSettings, DefaultIds, Effective, PlatformSettings, RateLimit};
 pub use registry::{ConfigRegistry, Expired};
 pub use value::{Kind, Unit};

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::error::{Fault, Kind as FaultKind};
+use crate::files;
+use crate::redact::Redactor;
 use crate::secret::Secret;
 use crate::server::backend::{Answer, ChangeContext, ConfigOps, Refusal};
-use crate::server::files;
 use crate::wire::{
     ConfigEntry, ConfigFinding, ConfigReport, ConfigSet, ConfigSource, ErrorCode, RestartPart, Severity, Time,
 };
@@ -129,6 +129,8 @@ pub struct ConfigRegistry {
     at_start: Vec<ConfigFinding>,
     state: Mutex<State>,
     effective: watch::Sender<Arc<Effective>>,
+    /// The filter that must know a secret before anything can use it.
+    redactor: OnceLock<Redactor>,
 }
 
 impl ConfigRegistry {
@@ -152,8 +154,14 @@ impl ConfigRegistry {
         });
         let state = State { slots: slots.collect(), generation: 1 };
         let effective = watch::Sender::new(Arc::new(state.read()));
-        let registry =
-            ConfigRegistry { data_dir: data_dir.to_owned(), clock, at_start, state: state.into(), effective };
+        let registry = ConfigRegistry {
+            data_dir: data_dir.to_owned(),
+            clock,
+            at_start,
+            state: state.into(),
+            effective,
+            redactor: OnceLock::new(),
+        };
         // What expired while the service was down has gone back before anything reads it.
         registry.expire(registry.clock.now())?;
         registry.apply_all();
@@ -168,6 +176,16 @@ impl ConfigRegistry {
     /// The values in force, and word of each change.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Effective>> {
         self.effective.subscribe()
+    }
+
+    /// Teaches a filter every secret that is set, and from now on every new one before it holds.
+    pub fn teach(&self, redactor: Redactor) {
+        let state = self.lock();
+        let secrets = state.slots.iter().filter(|s| s.def.kind.is_secret());
+        let values = secrets.flat_map(|s| [s.environment.clone(), s.kept.value.clone(), s.kept.before.clone()]);
+        redactor.add(&values.flatten().map(Secret::new).collect::<Vec<_>>());
+        // A second filter would be a second service over the same registry.
+        let _ = self.redactor.set(redactor);
     }
 
     /// All settings, by name.
@@ -195,6 +213,11 @@ impl ConfigRegistry {
         }
         if needs_expiry(def, &value) && expires_in.is_none() {
             return Err(refuse("can be false only for a time: say when it ends with `expiresIn`".into()));
+        }
+        if def.kind.is_secret()
+            && let Some(redactor) = self.redactor.get()
+        {
+            redactor.add([&Secret::new(value.as_str())]);
         }
         let expires_at = expires_in.map(|d| self.clock.now() + d);
         self.change(def, if_version, |kept| {
@@ -339,8 +362,7 @@ impl ConfigRegistry {
             let path = self.data_dir.join(file);
             let text = serde_json::to_string_pretty(&kept)? + "\n";
             if files::read_if_there(&path)?.as_deref() != Some(&text) && (path.exists() || !kept.is_empty()) {
-                files::write_atomic(&path, text.as_bytes())
-                    .with_context(|| format!("cannot write `{}`", path.display()))?;
+                files::write_whole(&path, text.as_bytes(), true)?;
             }
         }
         Ok(())
@@ -393,7 +415,7 @@ pub(super) fn refused_from_environment(def: &Def, value: &str) -> Option<String>
 }
 
 fn read_kept(path: &Path) -> anyhow::Result<KeptFile> {
-    let Some(text) = files::read_if_there(path).with_context(|| format!("cannot read `{}`", path.display()))? else {
+    let Some(text) = files::read_if_there(path)? else {
         return Ok(KeptFile::new());
     };
     serde_json::from_str(&text).map_err(|e| {

@@ -84,6 +84,17 @@ fn secrets_live_in_a_private_file_and_are_never_shown() {
 }
 
 #[test]
+fn the_log_filter_knows_a_secret_before_it_holds() {
+    let (dir, clock) = (scratch("config"), Clock::system());
+    let config = open_with(&dir, &[("SLACK_BOT_TOKEN", "xoxb-planted-first")], &clock);
+    let redactor = Redactor::default();
+    config.teach(redactor.clone());
+    config.set("NOTION_API_KEY", &value("ntn_planted_second"), None).unwrap();
+    let shown = redactor.redact("xoxb-planted-first and ntn_planted_second").into_owned();
+    assert!(!shown.contains("planted"), "{shown}");
+}
+
+#[test]
 fn a_version_that_moved_is_a_conflict() {
     let (dir, clock) = (scratch("config"), Clock::system());
     let config = open_with(&dir, &[], &clock);

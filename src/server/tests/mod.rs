@@ -72,7 +72,7 @@ fn state_in(dir: &Scratch, bare: bool) -> (ServerState, Arc<Fake>) {
         sandbox: true,
         hosts: Vec::new(),
         http_limits: None,
-        trouble: Arc::new(|_| {}),
+        log: Arc::new(|_| {}),
     };
     (state, fake)
 }

@@ -1,0 +1,79 @@
+//! Files that are replaced whole.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// Writes a file in one step: a reader, or the next start after a crash, sees the old or the new content, never half
+/// of it, and it is durable on return. Directories are made for
+/// the owner only; a private file gets mode 0600.
+pub fn write_whole(path: &Path, content: &[u8], private: bool) -> anyhow::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    make_directory(directory)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary: PathBuf = directory.join(format!(".{name}.{}", uuid::Uuid::now_v7().simple()));
+    let written = (|| {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        if private {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        let mut file = options.open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        if !private && let Ok(old) = std::fs::metadata(path) {
+            std::fs::set_permissions(&temporary, old.permissions())?;
+        }
+        std::fs::rename(&temporary, path)?;
+        // Without this a power cut could bring the old name back.
+        std::fs::File::open(directory)?.sync_all()
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes a directory and its parents, for the owner only.
+pub fn make_directory(path: &Path) -> anyhow::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path).with_context(|| format!("cannot make the directory {}", path.display()))
+}
+
+/// Reads a text file; `None` when there is none.
+pub fn read_if_there(path: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_a_private_one_stays_private() {
+        let dir = crate::server::testing::scratch("files");
+        let path = dir.path().join("new/a.json");
+        assert_eq!(read_if_there(&path).unwrap(), None);
+        write_whole(&path, b"old and longer", true).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        write_whole(&path, b"new", true).unwrap();
+        assert_eq!(read_if_there(&path).unwrap().as_deref(), Some("new"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing temporary is left");
+    }
+}
