@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequest, Query, Request, State};
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +21,7 @@ use super::door::lock;
 use super::faults::FaultSpec;
 use super::hub::Hub;
 use super::limits::LimitSettings;
+use super::status::{Feed, VENDORS};
 use crate::secret::Secret;
 
 /// Request header that carries the control token.
@@ -75,6 +76,7 @@ pub(super) fn router(steering: Steering) -> Router {
         .route("/latency", post(latency))
         .route("/credentials/revoke", post(revoke))
         .route("/credentials/mint", post(mint))
+        .route("/feeds/{vendor}", post(feed))
         .route("/save", post(save))
         .route("/shutdown", post(shutdown))
         .fallback(|| async { Refused(StatusCode::NOT_FOUND, "no such control".into()) })
@@ -108,6 +110,10 @@ async fn state(State(Steering { hub, .. }): State<Steering>) -> Answer {
     let addresses: serde_json::Map<String, Value> =
         hub.doors.iter().map(|(api, door)| (api.to_string(), json!(format!("http://{}", door.address())))).collect();
     let latency = lock(&hub.latency).clone();
+    let feeds: serde_json::Map<String, Value> = {
+        let feeds = lock(&hub.feeds);
+        VENDORS.iter().map(|vendor| ((*vendor).to_owned(), json!(feeds.get(vendor)))).collect()
+    };
     Ok(axum::Json(json!({
         "seed": hub.seed,
         "now": hub.clock.now(),
@@ -115,6 +121,7 @@ async fn state(State(Steering { hub, .. }): State<Steering>) -> Answer {
         "addresses": addresses,
         "faults": lock(&hub.faults).list(),
         "limits": *lock(&hub.limits),
+        "feeds": feeds,
         "latency": {"minMs": latency.start(), "maxMs": latency.end()},
     })))
 }
@@ -208,6 +215,16 @@ async fn mint(State(Steering { hub, .. }): State<Steering>, Body(which): Body<Wh
         Some(value) => Ok(axum::Json(json!({"api": which.api, "value": value}))),
         None => Err(Refused(StatusCode::BAD_REQUEST, format!("{} has no credentials", which.api))),
     }
+}
+
+async fn feed(
+    State(Steering { hub, .. }): State<Steering>,
+    Path(vendor): Path<String>,
+    Body(feed): Body<Feed>,
+) -> Answer {
+    let refused = |why| Refused(StatusCode::BAD_REQUEST, why);
+    lock(&hub.feeds).set(&vendor, feed, hub.clock.now()).map_err(refused)?;
+    Ok(axum::Json(json!({"vendor": vendor, "feed": lock(&hub.feeds).get(&vendor)})))
 }
 
 async fn save(State(Steering { hub, state_file, .. }): State<Steering>) -> Answer {

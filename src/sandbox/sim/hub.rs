@@ -12,14 +12,19 @@ use tokio::sync::watch;
 
 use super::api::{Api, Call, Operation, Reply};
 use super::door::{Connection, Door, lock};
+use super::drive::{self, Drive};
 use super::faults::{Fault, Faults};
+use super::google;
 use super::keys::{Caller, Keys};
 use super::limits::{Charge, Exceeded, LimitSettings, Windows};
 use super::notion::{self, Notion};
+use super::sheets::{self, Sheets};
 use super::slack::{self, Slack};
 use super::stats::Stats;
+use super::status::{self, Feeds};
 use super::trello::{self, Trello};
 use crate::clock::Clock;
+use crate::wire::Time;
 
 /// Longest request body, in bytes.
 const BODY: usize = 32 * 1024 * 1024;
@@ -47,6 +52,9 @@ pub(super) struct Hub {
     pub(super) notion: Mutex<Notion>,
     pub(super) trello: Mutex<Trello>,
     pub(super) slack: Mutex<Slack>,
+    pub(super) drive: Mutex<Drive>,
+    pub(super) sheets: Mutex<Sheets>,
+    pub(super) feeds: Mutex<Feeds>,
     pub(super) doors: BTreeMap<Api, Door>,
     /// Turns true when the simulators are to stop.
     pub(super) stop: watch::Sender<bool>,
@@ -72,6 +80,9 @@ pub(super) async fn answer(
     let fault = lock(&hub.faults).hit(api, operation);
     if fault.is_some() {
         flight.count(|stats| stats.faulted += 1);
+    }
+    if api == Api::Status && lock(&hub.feeds).hangs(&call) {
+        return pending().await;
     }
     let mut wait = hub.draw_latency();
     let reply = match fault {
@@ -111,7 +122,7 @@ impl Hub {
     /// Credential, limit, then the platform's state.
     fn perform(&self, api: Api, call: &Call, operation: Operation, flight: &Flight<'_>) -> Reply {
         let now = self.clock.now();
-        let caller = match self.authorize(api, call) {
+        let caller = match self.authorize(api, call, operation, now) {
             Ok(caller) => caller,
             Err(refused) => return refused,
         };
@@ -128,21 +139,24 @@ impl Hub {
             Api::Notion => lock(&self.notion).handle(call, now),
             Api::Trello => trello::handle(&mut lock(&self.trello), &mut lock(&self.keys), call, now),
             Api::Slack => slack::handle(&mut lock(&self.slack), &mut lock(&self.keys), call, &caller, now),
-            Api::Drive | Api::Sheets | Api::Google | Api::Status => Reply::text(404, "Not Found"),
+            Api::Drive => lock(&self.drive).handle(call, now),
+            Api::Sheets => lock(&self.sheets).handle(call),
+            Api::Google => google::handle(&mut lock(&self.keys), call, now),
+            Api::Status => lock(&self.feeds).handle(call, now),
         };
         flight.count(|stats| stats.done(operation, reply.ok, &reply.created));
         reply
     }
 
-    fn authorize(&self, api: Api, call: &Call) -> Result<Caller, Reply> {
+    fn authorize(&self, api: Api, call: &Call, operation: Operation, now: Time) -> Result<Caller, Reply> {
         let keys = lock(&self.keys);
         match api {
             Api::Notion => notion::authorize(call, &keys),
             Api::Trello => trello::authorize(call, &keys),
             Api::Slack => slack::authorize(call, &keys),
-            Api::Drive | Api::Sheets | Api::Google | Api::Status => {
-                Ok(Caller { subject: String::new(), scopes: Vec::new() })
-            }
+            Api::Drive => drive::authorize(call, &keys, operation, now),
+            Api::Sheets => sheets::authorize(call, &keys, operation, now),
+            Api::Google | Api::Status => Ok(Caller { subject: String::new(), scopes: Vec::new() }),
         }
     }
 }
@@ -152,7 +166,10 @@ fn operation(api: Api, call: &Call) -> Operation {
         Api::Notion => notion::operation(call),
         Api::Trello => trello::operation(call),
         Api::Slack => slack::operation(call),
-        Api::Drive | Api::Sheets | Api::Google | Api::Status => Operation::UNKNOWN,
+        Api::Drive => drive::operation(call),
+        Api::Sheets => sheets::operation(call),
+        Api::Google => google::operation(call),
+        Api::Status => status::operation(call),
     }
 }
 
@@ -161,7 +178,9 @@ fn charges(api: Api, limits: &LimitSettings, call: &Call, operation: Operation, 
         Api::Notion => notion::charges(limits, caller),
         Api::Trello => trello::charges(limits, call, caller),
         Api::Slack => slack::charges(limits, call, operation, caller),
-        Api::Drive | Api::Sheets | Api::Google | Api::Status => Vec::new(),
+        Api::Drive => drive::charges(limits, caller),
+        Api::Sheets => sheets::charges(limits, operation, caller),
+        Api::Google | Api::Status => Vec::new(),
     }
 }
 
@@ -170,7 +189,10 @@ fn refuse(api: Api, refusal: &Refusal) -> Reply {
         Api::Notion => notion::refuse(refusal),
         Api::Trello => trello::refuse(refusal),
         Api::Slack => slack::refuse(refusal),
-        Api::Drive | Api::Sheets | Api::Google | Api::Status => Reply::text(500, "Internal Server Error"),
+        Api::Drive => drive::refuse(refusal),
+        Api::Sheets => sheets::refuse(refusal),
+        Api::Google => google::refuse(refusal),
+        Api::Status => status::refuse(refusal),
     }
 }
 

@@ -9,6 +9,7 @@
 mod api;
 mod control;
 mod door;
+mod drive;
 mod faults;
 mod google;
 mod hub;
@@ -16,15 +17,16 @@ mod ids;
 mod keys;
 mod limits;
 mod notion;
+mod sheets;
 mod slack;
 mod snapshot;
 mod stats;
+mod status;
 #[cfg(test)]
 mod tests;
 mod trello;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +42,10 @@ pub use control::TOKEN_HEADER;
 pub use faults::{ActiveFault, Fault, FaultSpec};
 pub use limits::LimitSettings;
 pub use stats::{ApiStats, Stats};
+pub use status::{Feed, Indicator};
 
 use crate::clock::Clock;
+use crate::platforms::Endpoints;
 use crate::secret::Secret;
 use door::{Connection, Door, lock};
 use hub::Hub;
@@ -86,7 +90,7 @@ impl Default for SimOptions {
 /// Running simulators. Dropping it closes every port.
 pub struct Sims {
     hub: Arc<Hub>,
-    control: SocketAddr,
+    control: Door,
     control_token: Secret,
     runtime: Handle,
 }
@@ -123,13 +127,32 @@ impl Sims {
         let address = control.address();
         let steering =
             control::Steering { hub: Arc::clone(&hub), token: token.clone(), address, state_file: options.state_file };
-        serve(control, control::router(steering), hub.stop.subscribe());
-        Ok(Sims { hub, control: address, control_token: token, runtime: Handle::current() })
+        serve(control.clone(), control::router(steering), hub.stop.subscribe());
+        Ok(Sims { hub, control, control_token: token, runtime: Handle::current() })
     }
 
     /// Where an API listens: `http://127.0.0.1:PORT`.
     pub fn url(&self, api: impl Into<Api>) -> String {
         format!("http://{}", self.hub.doors[&api.into()].address())
+    }
+
+    /// Addresses for the platform clients.
+    pub fn endpoints(&self) -> Endpoints {
+        let (drive, google, status) = (self.url(Api::Drive), self.url(Api::Google), self.url(Api::Status));
+        Endpoints {
+            notion: format!("{}/v1", self.url(Api::Notion)),
+            trello: format!("{}/1", self.url(Api::Trello)),
+            slack: format!("{}/api", self.url(Api::Slack)),
+            drive: format!("{drive}/drive/v3"),
+            drive_upload: format!("{drive}/upload/drive/v3"),
+            sheets: format!("{}/v4", self.url(Api::Sheets)),
+            google_token: format!("{google}/token"),
+            google_tokeninfo: format!("{google}/tokeninfo"),
+            status_notion: format!("{status}/notion/api/v2/status.json"),
+            status_trello: format!("{status}/trello/api/v2/status.json"),
+            status_slack: format!("{status}/slack/api/v2.0.0/current"),
+            status_google: format!("{status}/google/appsstatus/dashboard/incidents.json"),
+        }
     }
 
     /// The ports in use, to start the next simulators on the same ones.
@@ -139,7 +162,7 @@ impl Sims {
 
     /// Where the control API listens.
     pub fn control_url(&self) -> String {
-        format!("http://{}", self.control)
+        format!("http://{}", self.control.address())
     }
 
     /// What the control API asks for in [`TOKEN_HEADER`].
@@ -201,6 +224,16 @@ impl Sims {
         *lock(&self.hub.latency) = millis;
     }
 
+    /// Changes what a vendor's status feed says: `notion`, `trello`, `slack` or `google`.
+    pub fn set_feed(&self, vendor: &str, feed: Feed) -> anyhow::Result<()> {
+        lock(&self.hub.feeds).set(vendor, feed, self.hub.clock.now()).map_err(anyhow::Error::msg)
+    }
+
+    /// Whether Drive refuses a service account files outside the shared drive, as Google does. Off at first.
+    pub fn refuse_own_storage(&self, refuse: bool) {
+        lock(&self.hub.drive).no_own_storage = refuse;
+    }
+
     /// The environment an orchestrator needs to work with these simulators. The service account's key file is
     /// written into `key_dir` with mode 0600.
     pub fn credentials(&self, key_dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
@@ -232,8 +265,10 @@ impl Sims {
 }
 
 impl Drop for Sims {
+    /// The ports are free when this returns.
     fn drop(&mut self) {
         self.hub.stop.send_replace(true);
+        self.hub.doors.values().chain([&self.control]).for_each(Door::close);
     }
 }
 

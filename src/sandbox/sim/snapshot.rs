@@ -12,13 +12,16 @@ use tokio::sync::watch;
 
 use super::api::Api;
 use super::door::{Door, lock};
+use super::drive::Drive;
 use super::faults::{ActiveFault, FaultSpec, Faults};
 use super::hub::Hub;
 use super::keys::Keys;
 use super::limits::{LimitSettings, Windows};
 use super::notion::Notion;
+use super::sheets::Sheets;
 use super::slack::Slack;
 use super::stats::Stats;
+use super::status::Feeds;
 use super::trello::Trello;
 use super::{SimOptions, google};
 use crate::wire::Time;
@@ -36,6 +39,10 @@ pub(super) struct Contents {
     notion: Notion,
     trello: Trello,
     slack: Slack,
+    drive: Drive,
+    sheets: Sheets,
+    #[serde(default)]
+    feeds: Feeds,
     #[serde(default)]
     faults: Vec<ActiveFault>,
     #[serde(default)]
@@ -55,6 +62,9 @@ struct Borrowed<'a> {
     notion: &'a Notion,
     trello: &'a Trello,
     slack: &'a Slack,
+    drive: &'a Drive,
+    sheets: &'a Sheets,
+    feeds: &'a Feeds,
     faults: &'a [ActiveFault],
     stats: &'a Stats,
     limits: &'a LimitSettings,
@@ -66,13 +76,20 @@ impl Contents {
         notion.furnish(now);
         trello.furnish(now);
         slack.furnish(now);
+        let (keys, mut sheets) = (Keys::new(seed), Sheets::new(seed));
+        let mut drive = Drive::new(seed, &keys.google_email);
+        let log = sheets.furnish(now);
+        drive.furnish(&log, now);
         Contents {
             version: VERSION,
             seed,
-            keys: Keys::new(seed),
+            keys,
             notion,
             trello,
             slack,
+            drive,
+            sheets,
+            feeds: Feeds::default(),
             faults: Vec::new(),
             stats: Stats::new(),
             limits: None,
@@ -104,6 +121,9 @@ impl Contents {
             notion: Mutex::new(self.notion),
             trello: Mutex::new(self.trello),
             slack: Mutex::new(self.slack),
+            drive: Mutex::new(self.drive),
+            sheets: Mutex::new(self.sheets),
+            feeds: Mutex::new(self.feeds),
             doors,
             stop: watch::Sender::new(false),
         };
@@ -119,6 +139,7 @@ impl Hub {
         let text = {
             // All locks at once, in the order in which requests take them: the state of one moment.
             let (notion, trello, slack) = (lock(&self.notion), lock(&self.trello), lock(&self.slack));
+            let (drive, sheets, feeds) = (lock(&self.drive), lock(&self.sheets), lock(&self.feeds));
             let (keys, limits) = (lock(&self.keys), lock(&self.limits));
             let faults = lock(&self.faults).list();
             let mut stats = lock(&self.stats).clone();
@@ -130,6 +151,9 @@ impl Hub {
                 notion: &notion,
                 trello: &trello,
                 slack: &slack,
+                drive: &drive,
+                sheets: &sheets,
+                feeds: &feeds,
                 faults: &faults,
                 stats: &stats,
                 limits: &limits,
@@ -179,6 +203,11 @@ impl Hub {
             ("TRELLO_TOKEN".to_owned(), current(Api::Trello)),
             ("SLACK_BOT_TOKEN".to_owned(), current(Api::Slack)),
         ]);
+        if let Some(refresh) = keys.google_refresh.iter().rev().find(|k| !k.revoked) {
+            env.insert("GOOGLE_CLIENT_ID".into(), keys.google_client_id.clone());
+            env.insert("GOOGLE_CLIENT_SECRET".into(), keys.google_client_secret.clone());
+            env.insert("GOOGLE_REFRESH_TOKEN".into(), refresh.value.clone());
+        }
         if let Some(id) = keys.current(Api::Google) {
             let path = key_dir.join("service-account.json");
             write_private(&path, google::key_file(&keys, id, token_uri).as_bytes())
@@ -186,7 +215,13 @@ impl Hub {
             env.insert("GOOGLE_SERVICE_ACCOUNT_KEY".into(), path.to_string_lossy().into_owned());
         }
         drop(keys);
-        let defaults = [lock(&self.notion).defaults(), lock(&self.trello).defaults(), lock(&self.slack).defaults()];
+        let defaults = [
+            lock(&self.notion).defaults(),
+            lock(&self.trello).defaults(),
+            lock(&self.slack).defaults(),
+            lock(&self.drive).defaults(),
+            lock(&self.sheets).defaults(),
+        ];
         env.extend(defaults.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
         Ok(env)
     }

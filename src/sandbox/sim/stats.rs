@@ -8,7 +8,7 @@ use super::api::{Api, Created, Effect, Operation};
 
 /// Counts of one API since it started or was reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct ApiStats {
     /// Requests that arrived.
     pub requests: u64,

@@ -104,39 +104,67 @@ impl Slack {
             return Err("not_in_channel".into());
         }
         let size = size(args)?;
-        let inclusive = yes(args, "inclusive");
-        let oldest = bound(args, "oldest", "invalid_ts_oldest")?;
-        let latest = bound(args, "latest", "invalid_ts_latest")?;
+        let span = Span::of(args)?;
         let start = cursor(args)?;
         let mut rest = channel.messages.iter().rev().filter(|(ts, message)| {
-            let at = micros(ts).unwrap_or_default();
             let is_reply = message["thread_ts"].as_str().is_some_and(|parent| parent != ts.as_str());
-            let after = oldest.is_none_or(|o| at > o || (inclusive && at == o));
-            let before = latest.is_none_or(|l| at < l || (inclusive && at == l));
-            !is_reply && after && before && start.as_ref().is_none_or(|s| *ts <= s)
+            !is_reply && span.has(ts) && start.as_ref().is_none_or(|s| *ts <= s)
         });
         let with_metadata = yes(args, "include_all_metadata");
         let messages: Vec<Value> = rest.by_ref().take(size).map(|(_, m)| shown(m, with_metadata)).collect();
-        let mut body = json!({"messages": messages, "has_more": false, "pin_count": 0});
-        if let Some((ts, _)) = rest.next() {
-            body["has_more"] = json!(true);
-            body["response_metadata"] = json!({"next_cursor": encode_cursor(ts)});
-        }
-        Ok(ok(body))
+        let body = json!({"messages": messages, "has_more": false, "pin_count": 0});
+        Ok(ok(with_cursor(body, rest.next().map(|(ts, _)| ts))))
     }
 
-    /// A message and the replies to it, oldest first.
+    /// A message and the replies to it, oldest first; `oldest` and `latest` apply to the replies.
     pub(super) fn replies(&self, args: &Map<String, Value>) -> Result<Reply, String> {
         let (_, channel) = self.channel(args)?;
         let parent = string(args, "ts").ok_or("invalid_arguments")?;
         if !channel.messages.contains_key(&parent) {
             return Err("thread_not_found".into());
         }
+        let size = size(args)?;
+        let span = Span::of(args)?;
+        let start = cursor(args)?;
+        let mut rest = channel.messages.iter().filter(|(ts, message)| {
+            (**ts == parent || (message["thread_ts"] == parent.as_str() && span.has(ts)))
+                && start.as_ref().is_none_or(|s| *ts >= s)
+        });
         let with_metadata = yes(args, "include_all_metadata");
-        let thread = channel.messages.iter().filter(|(ts, m)| **ts == parent || m["thread_ts"] == parent.as_str());
-        let messages: Vec<Value> = thread.take(size(args)?).map(|(_, m)| shown(m, with_metadata)).collect();
-        Ok(ok(json!({"messages": messages, "has_more": false})))
+        let messages: Vec<Value> = rest.by_ref().take(size).map(|(_, m)| shown(m, with_metadata)).collect();
+        Ok(ok(with_cursor(json!({"messages": messages, "has_more": false}), rest.next().map(|(ts, _)| ts))))
     }
+}
+
+/// The time between two message ids.
+struct Span {
+    oldest: Option<i64>,
+    latest: Option<i64>,
+    inclusive: bool,
+}
+
+impl Span {
+    fn of(args: &Map<String, Value>) -> Result<Self, String> {
+        Ok(Span {
+            oldest: bound(args, "oldest", "invalid_ts_oldest")?,
+            latest: bound(args, "latest", "invalid_ts_latest")?,
+            inclusive: yes(args, "inclusive"),
+        })
+    }
+
+    fn has(&self, ts: &str) -> bool {
+        let at = micros(ts).unwrap_or_default();
+        self.oldest.is_none_or(|o| at > o || (self.inclusive && at == o))
+            && self.latest.is_none_or(|l| at < l || (self.inclusive && at == l))
+    }
+}
+
+fn with_cursor(mut body: Value, next: Option<&String>) -> Value {
+    if let Some(ts) = next {
+        body["has_more"] = json!(true);
+        body["response_metadata"] = json!({"next_cursor": encode_cursor(ts)});
+    }
+    body
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -186,13 +214,13 @@ fn shown(message: &Value, with_metadata: bool) -> Value {
     message
 }
 
-/// Texts in the metadata's payload whose name says that they are a key.
+/// Texts in the metadata's payload whose name says that they recognise the message.
 fn markers(metadata: &Value) -> Vec<String> {
     let payload = metadata["event_payload"].as_object();
     payload
         .into_iter()
         .flatten()
-        .filter(|(name, _)| name.to_lowercase().contains("key"))
+        .filter(|(name, _)| *name == "marker" || name.to_lowercase().contains("key"))
         .filter_map(|(_, value)| value.as_str().map(str::to_owned))
         .collect()
 }

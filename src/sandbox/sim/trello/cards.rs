@@ -15,9 +15,9 @@ const TEXT: usize = 16_384;
 /// Distance between neighbours in a list.
 const GAP: f64 = 16_384.0;
 
-type Params = [(String, String)];
+pub(super) type Params = [(String, String)];
 
-fn param<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
+pub(super) fn param<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
     params.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
 }
 
@@ -209,15 +209,15 @@ fn split(ids: &str) -> Vec<String> {
     ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect()
 }
 
-fn date(text: &str) -> Option<Time> {
+pub(super) fn date(text: &str) -> Option<Time> {
     text.parse().ok().or_else(|| format!("{text}T00:00:00Z").parse().ok())
 }
 
-/// Values of lines such as `opsctl-key: wf-42:create_card`.
-fn markers(desc: &str) -> Vec<String> {
-    desc.lines()
-        .filter_map(|line| line.split_once(':'))
-        .filter(|(name, _)| name.trim().to_lowercase().ends_with("key") && !name.trim().contains(' '))
+/// Values of lines such as `opsctl:wf-42` and `opsctl-key: wf-42`.
+pub(super) fn markers(text: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|line| line.trim().split_once(':'))
+        .filter(|(name, _)| *name == "opsctl" || (name.ends_with("key") && !name.contains(' ')))
         .map(|(_, value)| value.trim().to_owned())
         .filter(|value| !value.is_empty())
         .collect()

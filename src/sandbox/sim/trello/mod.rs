@@ -1,6 +1,7 @@
 //! Trello: one board with lists, labels, members and cards. Errors are plain text.
 
 mod cards;
+mod comments;
 mod seed;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub(super) struct Trello {
     members: BTreeMap<String, Member>,
     /// Ids sort by creation.
     cards: BTreeMap<String, Card>,
+    comments: BTreeMap<String, Comment>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,7 +54,7 @@ struct List {
 struct Label {
     board: String,
     name: String,
-    color: String,
+    color: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,6 +81,13 @@ struct Card {
     last_activity: Time,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+struct Comment {
+    card: String,
+    text: String,
+    date: Time,
+}
+
 pub(super) fn operation(call: &Call) -> Operation {
     match (call.method.as_str(), call.segments().as_slice()) {
         ("GET", ["1", "members", ..]) => Operation::read("members.get"),
@@ -86,10 +95,15 @@ pub(super) fn operation(call: &Call) -> Operation {
         ("DELETE", ["1", "tokens", _]) => Operation::delete("tokens.delete"),
         ("GET", ["1", "boards", _]) => Operation::read("boards.get"),
         ("GET", ["1", "boards", _, "lists"]) => Operation::read("boards.lists"),
-        ("GET", ["1", "boards", _, "cards" | "labels" | "members", ..]) => Operation::read("boards.cards"),
+        ("GET", ["1", "boards", _, "cards", ..]) => Operation::read("boards.cards"),
+        ("GET", ["1", "boards", _, "labels"]) => Operation::read("boards.labels"),
+        ("GET", ["1", "boards", _, "members"]) => Operation::read("boards.members"),
         ("GET", ["1", "lists", ..]) => Operation::read("lists.get"),
         ("POST", ["1", "cards"]) => Operation::create("cards.create"),
         ("GET", ["1", "cards", _]) => Operation::read("cards.get"),
+        ("GET", ["1", "cards", _, "actions"]) => Operation::read("cards.actions"),
+        ("POST", ["1", "cards", _, "actions", "comments"]) => Operation::create("comments.create"),
+        ("POST", ["1", "labels"]) => Operation::create("labels.create"),
         ("PUT", ["1", "cards", _]) => match params(call).iter().rev().find(|(k, _)| k == "closed") {
             Some((_, v)) if v == "true" => Operation::delete("cards.archive"),
             Some(_) => Operation::update("cards.restore"),
@@ -228,6 +242,7 @@ impl Trello {
             lists: BTreeMap::new(),
             labels: BTreeMap::new(),
             cards: BTreeMap::new(),
+            comments: BTreeMap::new(),
         }
     }
 
@@ -296,6 +311,15 @@ impl Trello {
                 let id = self.known_card(id)?;
                 Reply::ok(&pick(self.card(&id), fields))
             }
+            ("GET", ["1", "cards", id, "actions"]) => {
+                let id = self.known_card(id)?;
+                self.actions(call, &id)?
+            }
+            ("POST", ["1", "cards", id, "actions", "comments"]) => {
+                let id = self.known_card(id)?;
+                self.comment(&id, &params(call), now)?
+            }
+            ("POST", ["1", "labels"]) => self.create_label(&params(call), now)?,
             ("PUT", ["1", "cards", id]) => {
                 let id = self.known_card(id)?;
                 self.update_card(&id, &params(call), now)?
@@ -303,6 +327,7 @@ impl Trello {
             ("DELETE", ["1", "cards", id]) => {
                 let id = self.known_card(id)?;
                 self.cards.remove(&id);
+                self.comments.retain(|_, comment| comment.card != id);
                 Reply::ok(&json!({"limits": {}}))
             }
             (method, _) => return Err(Reply::text(404, format!("Cannot {method} /{}", call.path.join("/")))),

@@ -55,7 +55,7 @@ impl Trello {
         }
         for (name, color) in [("bug", "red"), ("urgent", "orange"), ("chore", "blue")] {
             let id = self.ids.trello(start);
-            self.labels.insert(id, Label { board: board.clone(), name: name.into(), color: color.into() });
+            self.labels.insert(id, Label { board: board.clone(), name: name.into(), color: Some(color.into()) });
         }
         for (username, full_name) in [("anapetrova", "Ana Petrova"), ("benokafor", "Ben Okafor")] {
             let id = self.ids.trello(start);
