@@ -233,7 +233,9 @@ async fn drive_files_in_doubt_are_found_and_never_doubled() {
 
     // Google's own formats take no id; the property decides.
     let document = json!({"name": "Minutes", "content": "text", "mimeType": "application/vnd.google-apps.document"});
-    let (before, after) = ground.lose(call(Platform::Drive, ActionType::File, document)).await;
+    let mut document = call(Platform::Drive, ActionType::File, document);
+    document.marker = Some("key-2".into());
+    let (before, after) = ground.lose(document).await;
     assert_eq!(before, Lookup::Absent);
     found(after);
 }
