@@ -123,7 +123,7 @@ impl App {
             clock: &self.clock,
             env: &self.settings.env,
         };
-        let approval = guard.approve(plan)?;
+        let approval = guard.approve(plan).await?;
         *self.open.borrow_mut() = approval.as_ref().map(|a| a.receipt().clone());
         Ok(approval)
     }

@@ -5,4 +5,6 @@ mod frame;
 mod generated;
 mod guard;
 mod orchestrator;
+mod terminal;
+mod watch;
 mod world;
