@@ -1,3 +1,185 @@
 //! The orchestrator inside: SQLite store, queue, workers and executors behind the admin API's seam.
+//!
+//! [`store`] has the truth on disk. `core` has what the workers share in memory, under one lock, and decides with the rules
+//! of [`crate::engine`]. `work` is a worker's round and `outcome` what follows a try; `intake`, `changes` and `restart` are
+//! what comes from outside. An action is accepted only after it is synced, sent only after the intent is, and what was being
+//! sent when the service died is looked for on the platform before it is sent again.
 
+mod batch;
+mod bus;
+mod cache;
+mod calls;
+mod changes;
+mod checks;
+mod core;
+mod executor;
+mod health;
+mod intake;
+mod ops;
+mod outcome;
+mod restart;
+mod runtime;
 pub mod store;
+mod work;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use self::calls::Calls;
+use self::core::Core;
+use self::runtime::{Makings, Runtime};
+use self::store::{Store, journal, query};
+use crate::clock::Clock;
+use crate::platforms::{Clients, Endpoints};
+use crate::server::backend::{Backend, CircuitOps, ConfigOps, LimitOps, LogOps, MetricsOps, QueueOps, ServiceOps};
+use crate::server::config::ConfigRegistry;
+use crate::server::telemetry::{LogLine, Part, Telemetry};
+use crate::wire::{Capability, Support};
+
+/// What the orchestrator is opened with.
+pub struct NativeOptions {
+    /// Folder of the store.
+    pub data_dir: PathBuf,
+    /// The clock.
+    pub clock: Clock,
+    /// Settings.
+    pub config: Arc<ConfigRegistry>,
+    /// Metrics and log files.
+    pub telemetry: Arc<Telemetry>,
+    /// Where the platforms are.
+    pub endpoints: Endpoints,
+    /// The environment word, for the log.
+    pub environment: String,
+}
+
+/// The orchestrator inside.
+pub struct NativeBackend {
+    runtime: Arc<Runtime>,
+}
+
+impl NativeBackend {
+    /// Opens the store and reads what waits. Nothing is executed before [`NativeBackend::start`].
+    pub fn open(options: NativeOptions) -> anyhow::Result<Arc<NativeBackend>> {
+        let (endpoints, clock) = (options.endpoints.clone(), options.clock.clone());
+        let credentials = calls::credentials(&options.config.effective());
+        Self::open_with(options, |runtime| {
+            let observer = Arc::new(move |event| {
+                if let Some(runtime) = runtime.upgrade() {
+                    runtime.request_made(&event);
+                }
+            });
+            Arc::new(Clients::observed(endpoints, credentials, clock, observer))
+        })
+    }
+
+    fn open_with(
+        options: NativeOptions,
+        calls: impl FnOnce(Weak<Runtime>) -> Arc<dyn Calls>,
+    ) -> anyhow::Result<Arc<NativeBackend>> {
+        let now = options.clock.now();
+        let store = Store::open(&options.data_dir).map_err(|error| {
+            let fault = crate::error::Fault::new(crate::error::Kind::Failed, error.to_string());
+            anyhow::Error::new(fault.hint(error.advice()))
+        })?;
+        let mut core = Core::new(options.config.effective(), now);
+        let (recovered, waiting) = restore(&store, &mut core)
+            .map_err(|error| anyhow::anyhow!("{error}; {}", error.advice()))
+            .with_context(|| format!("cannot read `{}`", store.path().display()))?;
+        options.telemetry.log(
+            LogLine::info(Part::Service, "Started")
+                .field("environment", options.environment)
+                .field("waiting", waiting)
+                .field("foundExecuting", recovered),
+        );
+        let makings = Makings {
+            data_dir: options.data_dir,
+            clock: options.clock,
+            store,
+            config: options.config,
+            telemetry: options.telemetry,
+        };
+        Ok(Arc::new(NativeBackend { runtime: Runtime::new(makings, core, calls) }))
+    }
+
+    /// Starts executing. Called inside an async runtime, once.
+    pub fn start(&self) {
+        self.runtime.start();
+    }
+
+    /// Stops taking work, lets what is in flight finish within `drain`, hands back the rest, and closes the store.
+    pub async fn shutdown(&self, drain: Duration) {
+        self.runtime.shutdown(drain).await;
+    }
+}
+
+/// Reads what was kept. Gives how many items were executing when the service ended, and how many wait now.
+fn restore(store: &Store, core: &mut Core) -> Result<(u64, u64), store::StoreError> {
+    let recovered = store.writer().write_blocking(store::actions::recover)?;
+    store.readers().with(|conn| {
+        core.queue = crate::engine::queue::Queue::load(query::load_queue(conn)?);
+        for (platform, saved) in journal::circuits(conn)? {
+            core.restore_circuit(platform, saved);
+        }
+        for (platform, auth) in journal::auths(conn)? {
+            core.post_mut(platform).executor.auth = auth;
+        }
+        core.pauses = journal::pauses(conn)?;
+        Ok(())
+    })?;
+    Ok((recovered, core.queue.len()))
+}
+
+impl Backend for NativeBackend {
+    fn engine(&self) -> &'static str {
+        "native"
+    }
+
+    fn capabilities(&self) -> BTreeMap<String, Capability> {
+        let native = ["queues", "circuits", "limits", "executors", "services", "pauses", "metrics", "config", "logs"];
+        let missing = [
+            ("workflows", "this version executes single actions only"),
+            ("approvals", "this version has no approvals; an action that requires one is refused"),
+            ("backups", "this version has no backups; copy the data folder while the service is stopped"),
+        ];
+        let native = native.into_iter().map(|name| (name, Capability { support: Support::Native, caveat: None }));
+        let missing = missing
+            .into_iter()
+            .map(|(name, why)| (name, Capability { support: Support::Unavailable, caveat: Some(why.to_owned()) }));
+        native.chain(missing).map(|(name, capability)| (name.to_owned(), capability)).collect()
+    }
+
+    fn queues(&self) -> Option<&dyn QueueOps> {
+        Some(&*self.runtime)
+    }
+
+    fn circuits(&self) -> Option<&dyn CircuitOps> {
+        Some(&*self.runtime)
+    }
+
+    fn limits(&self) -> Option<&dyn LimitOps> {
+        Some(&*self.runtime)
+    }
+
+    fn services(&self) -> Option<&dyn ServiceOps> {
+        Some(&*self.runtime)
+    }
+
+    fn metrics(&self) -> Option<&dyn MetricsOps> {
+        Some(&*self.runtime)
+    }
+
+    fn config(&self) -> Option<&dyn ConfigOps> {
+        Some(&*self.runtime.config)
+    }
+
+    fn logs(&self) -> Option<&dyn LogOps> {
+        Some(&*self.runtime)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
-use super::rows::{EXECUTING, error_text, text, word};
+use super::rows::{EXECUTING, error_text, json, text, word};
 use crate::engine::idempotency::{self, Known, Verdict};
 use crate::engine::queue::{Item, Seq, Wait};
 use crate::server::backend::Refusal;
@@ -237,6 +237,10 @@ pub struct Prepared {
     pub attempts: u32,
     /// When its first try began.
     pub first_at: Time,
+    /// What was prepared for a write that may have been sent.
+    pub prepared: Option<serde_json::Value>,
+    /// The last failure.
+    pub error: Option<ActionError>,
     /// The signal or workflow it belongs to.
     pub correlation_id: Option<String>,
     /// On whose behalf.
@@ -262,35 +266,56 @@ pub fn begin(conn: &Connection, intent: &Intent) -> Result<Option<Prepared>, Sto
         .prepare_cached(
             "UPDATE queue SET state = 1, attempts = attempts + 1, due = NULL, wait = 0, via = ?1, \
              intent_at = coalesce(intent_at, ?2), first_at = coalesce(first_at, ?2), version = version + 1 \
-             WHERE seq = ?3 AND state = 0 RETURNING type, intent_at, attempts, first_at, version",
+             WHERE seq = ?3 AND state = 0 RETURNING type, intent_at, attempts, first_at, version, prepared, error",
         )?
         .query_row(params![intent.via.map(|via| via as i64), intent.at.0, intent.seq], |row| {
-            Ok((word(row, 0)?, Time(row.get(1)?), row.get(2)?, Time(row.get(3)?), row.get(4)?))
+            Ok(Prepared {
+                id: String::new(),
+                action_type: word(row, 0)?,
+                data: serde_json::Value::Null,
+                options: Options::default(),
+                intent_at: Time(row.get(1)?),
+                attempts: row.get(2)?,
+                first_at: Time(row.get(3)?),
+                version: row.get(4)?,
+                prepared: json(row, 5)?,
+                error: json(row, 6)?,
+                correlation_id: None,
+                user_id: None,
+            })
         })
         .optional()?;
-    let Some((action_type, intent_at, attempts, first_at, version)) = begun else { return Ok(None) };
-    let (id, correlation_id, user_id, data, options) = conn
+    let Some(mut begun) = begun else { return Ok(None) };
+    let (data, options): (String, Option<String>) = conn
         .prepare_cached(
             "SELECT a.id, a.correlation_id, a.user_id, p.data, p.options FROM actions a JOIN payloads p USING (seq) \
              WHERE a.seq = ?",
         )?
         .query_row([intent.seq], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?, row.get::<_, Option<String>>(4)?))
+            (begun.id, begun.correlation_id, begun.user_id) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok((row.get(3)?, row.get(4)?))
         })?;
     let unreadable = |e: serde_json::Error| StoreError::Corrupt(format!("the parameters of an action: {e}"));
-    let options = options.map(|text| serde_json::from_str(&text)).transpose().map_err(unreadable)?;
-    Ok(Some(Prepared {
-        id,
-        action_type,
-        data: serde_json::from_str(&data).map_err(unreadable)?,
-        options: options.unwrap_or_default(),
-        intent_at,
-        attempts,
-        first_at,
-        correlation_id,
-        user_id,
-        version,
-    }))
+    begun.data = serde_json::from_str(&data).map_err(unreadable)?;
+    if let Some(options) = options {
+        begun.options = serde_json::from_str(&options).map_err(unreadable)?;
+    }
+    Ok(Some(begun))
+}
+
+/// Keeps what has to be known to recognise a write, before it is sent.
+pub fn keep_prepared(conn: &Connection, seq: Seq, prepared: &serde_json::Value) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE queue SET prepared = ? WHERE seq = ?")?.execute(params![text(prepared)?, seq])?;
+    Ok(())
+}
+
+/// What was being executed when the service ended waits again; a write among it is looked for before it is sent again.
+pub fn recover(conn: &Connection) -> Result<u64, StoreError> {
+    let moved = conn.execute(
+        "UPDATE queue SET in_doubt = in_doubt OR type <> ?, state = 0, version = version + 1 WHERE state = 1",
+        [ActionType::Query as i64],
+    )?;
+    Ok(moved as u64)
 }
 
 /// An action that waits again.
@@ -308,8 +333,9 @@ pub struct Requeue {
 pub fn requeue(conn: &Connection, back: &Requeue) -> Result<(), StoreError> {
     let item = &back.item;
     conn.prepare_cached(
-        "UPDATE queue SET state = 0, via = ?, due = ?, wait = ?, tries = ?, in_doubt = ?, \
-         intent_at = iif(?, intent_at, NULL), error = coalesce(?, error), version = version + 1 WHERE seq = ?",
+        "UPDATE queue SET state = 0, via = ?1, due = ?2, wait = ?3, tries = ?4, in_doubt = ?5, \
+         intent_at = iif(?6, intent_at, NULL), prepared = iif(?6, prepared, NULL), \
+         error = coalesce(?7, error), batch = ?8, version = version + 1 WHERE seq = ?9",
     )?
     .execute(params![
         item.via.map(|via| via as i64),
@@ -319,6 +345,7 @@ pub fn requeue(conn: &Connection, back: &Requeue) -> Result<(), StoreError> {
         item.in_doubt,
         back.keep_intent,
         error_text(back.error.as_ref())?,
+        item.batch.cast_signed(),
         item.seq,
     ])?;
     Ok(())

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub use error::{StoreError, Trouble};
 pub use readers::Readers;
-pub use rows::{Dead, QueueRow, substitutable};
+pub use rows::{Dead, substitutable};
 pub use writer::Writer;
 
 use rusqlite::Connection;
@@ -126,4 +126,4 @@ fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

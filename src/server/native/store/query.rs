@@ -3,9 +3,9 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::rows::{Dead, EXECUTING, ITEM_COLUMNS, QueueRow, RECORD_COLUMNS, item, queue_item, record, word};
+use super::rows::{Dead, ITEM_COLUMNS, RECORD_COLUMNS, item, queue_item, record, word};
 use super::{StoreError, schema};
-use crate::engine::queue::Seq;
+use crate::engine::queue::{Item, Seq};
 use crate::wire::{
     ActionFilter, ActionPatterns, ActionRecord, ActionStatus, ActionType, Platform, QueueFilter, QueueItem, Time,
 };
@@ -23,12 +23,10 @@ pub struct Totals {
     pub removed: u64,
 }
 
-/// Everything that waits or was being executed.
-pub fn load_queue(conn: &Connection) -> Result<Vec<QueueRow>, StoreError> {
-    let mut query =
-        conn.prepare(&format!("SELECT {ITEM_COLUMNS}, q.state FROM queue q WHERE q.state < 2 ORDER BY q.seq"))?;
-    let rows =
-        query.query_map([], |row| Ok(QueueRow { item: item(row)?, executing: row.get::<_, i64>(13)? == EXECUTING }))?;
+/// Everything that waits, in the order of acceptance.
+pub fn load_queue(conn: &Connection) -> Result<Vec<Item>, StoreError> {
+    let mut query = conn.prepare(&format!("SELECT {ITEM_COLUMNS} FROM queue q WHERE q.state = 0 ORDER BY q.seq"))?;
+    let rows = query.query_map([], item)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

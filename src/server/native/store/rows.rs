@@ -20,15 +20,6 @@ pub enum Dead {
     Removed,
 }
 
-/// A row of `queue`, as a start reads it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct QueueRow {
-    /// What the index holds.
-    pub item: Item,
-    /// Whether a worker had it when the service ended.
-    pub executing: bool,
-}
-
 /// The columns [`item`] reads.
 pub(super) const ITEM_COLUMNS: &str = "q.seq, q.type, q.platform, q.via, q.priority, q.queued_at, q.due, q.wait, q.tries, q.in_doubt, q.user, q.workflow, q.batch";
 
@@ -66,7 +57,7 @@ fn wait(number: i64) -> Wait {
 
 /// The columns [`record`] reads, from `actions a LEFT JOIN queue q USING (seq)`.
 pub(super) const RECORD_COLUMNS: &str = "a.id, a.type, a.platform, a.priority, a.status, a.result, \
-    coalesce(q.error, a.error), a.execution_ms, a.queue_ms, max(coalesce(q.attempts, 0), a.attempts), a.queued_at, a.ended_at, \
+    iif(a.status = 0, coalesce(q.error, a.error), a.error), a.execution_ms, a.queue_ms, max(coalesce(q.attempts, 0), a.attempts), a.queued_at, a.ended_at, \
     q.due, coalesce(q.via, a.fallback), a.correlation_id, a.user_id, a.source, a.tags, max(coalesce(q.version, 0), a.version), \
     q.state, a.removed_by, a.seq";
 

@@ -57,6 +57,7 @@ CREATE TABLE queue (
     user        INTEGER NOT NULL DEFAULT 0,
     workflow    INTEGER NOT NULL DEFAULT 0,
     batch       INTEGER NOT NULL DEFAULT 0,
+    prepared    TEXT,
     error       TEXT,
     version     INTEGER NOT NULL DEFAULT 1
 );

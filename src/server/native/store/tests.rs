@@ -98,10 +98,11 @@ async fn an_accepted_action_survives_a_kill() {
         std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
     }
     let again = Store::open(copy.path()).unwrap();
+    assert_eq!(again.write(actions::recover).await.unwrap(), 1);
     let rows = again.read(query::load_queue).await.unwrap();
-    let seen: Vec<_> = rows.iter().map(|row| (row.item.seq, row.executing)).collect();
+    let seen: Vec<_> = rows.iter().map(|item| (item.seq, item.in_doubt)).collect();
     assert_eq!(seen, [(first, false), (second, true)]);
-    assert_eq!(rows[0].item.workflow, u64::MAX);
+    assert_eq!(rows[0].workflow, u64::MAX);
 }
 
 #[tokio::test]

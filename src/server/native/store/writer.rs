@@ -97,6 +97,18 @@ impl Writer {
         result.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Runs an operation and waits for its sync, outside an async runtime.
+    pub fn write_blocking<T: Send + 'static>(
+        &self,
+        op: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (done, result) = std::sync::mpsc::channel();
+        self.send(op, move |outcome| {
+            let _ = done.send(outcome);
+        });
+        result.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
     /// Closes the connection and goes on with a new one; operations sent meanwhile wait.
     pub async fn replace(
         &self,
