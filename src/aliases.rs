@@ -87,6 +87,13 @@ pub const VERBS: &[Verb] = &[
     verb("restart queue", &[], Class::M2),
     verb("restart workers", &[], Class::M2),
     verb("resume all", &[], Class::M2),
+    verb("sandbox clock", &[], Class::M1),
+    verb("sandbox down", &[], Class::M1),
+    verb("sandbox fault", &[], Class::M1),
+    verb("sandbox scenario", &[], Class::M1),
+    verb("sandbox status", &[], Class::R),
+    verb("sandbox traffic", &[], Class::M1),
+    verb("sandbox up", &[], Class::M1),
     verb("undo", &[], Class::M2),
     verb("version", &[], Class::R),
 ];
@@ -185,6 +192,17 @@ pub fn find(words: &str) -> Option<&'static Verb> {
     VERBS.iter().find(|v| v.name == words || v.also.contains(&words))
 }
 
+/// What the command of a rewritten command line does to the world.
+pub fn class_of(args: &[OsString]) -> Option<Class> {
+    let at = command_position(args)?;
+    let first = args[at].to_str()?;
+    // Global flags may stand between the two words as well.
+    let rest = &args[at..];
+    let second = command_position(rest).and_then(|at| rest[at].to_str());
+    let verb = second.and_then(|second| find(&format!("{first} {second}"))).or_else(|| find(first))?;
+    Some(verb.class)
+}
+
 /// What somebody who typed this most likely meant: the canonical words of the nearest spelling.
 pub fn suggest(first: &OsStr, second: Option<&OsStr>) -> Option<&'static str> {
     let first = first.to_str()?.replace(':', " ").to_lowercase();
@@ -262,6 +280,15 @@ mod tests {
             assert!(seen.insert(*spelling), "{spelling} is there twice");
             assert!(spelling.split(' ').count() <= 2, "{spelling}");
         }
+    }
+
+    #[test]
+    fn the_class_of_a_command_line() {
+        assert_eq!(class_of(&words("-o json queue status --watch")), Some(Class::R));
+        assert_eq!(class_of(&words("queue clear --dry-run")), Some(Class::M3));
+        assert_eq!(class_of(&words("queue --context sandbox status")), Some(Class::R));
+        assert_eq!(class_of(&words("version now")), Some(Class::R));
+        assert_eq!(class_of(&words("banana")), None);
     }
 
     #[test]

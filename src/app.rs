@@ -9,6 +9,7 @@ pub use watch::WatchArgs;
 
 use std::cell::RefCell;
 
+use crate::aliases::Class;
 use crate::client::{Orchestrator, OrchestratorOptions};
 use crate::clock::Clock;
 use crate::error::{Explained, Kind};
@@ -30,6 +31,8 @@ pub struct App {
     pub prompt: Box<dyn Prompt>,
     /// Receipts of changes.
     pub receipts: Receipts,
+    /// What the verb does to the world; `None` for one that nobody classed.
+    pub class: Option<Class>,
     target: tokio::sync::OnceCell<Target>,
     orchestrator: tokio::sync::OnceCell<Orchestrator>,
     /// Approved, and no outcome written yet.
@@ -37,8 +40,8 @@ pub struct App {
 }
 
 impl App {
-    /// The app of this process.
-    pub fn new(settings: Settings) -> Self {
+    /// The app of this process, for a verb of this class.
+    pub fn new(settings: Settings, class: Option<Class>) -> Self {
         let clock = Clock::system();
         let style = |make: fn(_, &_, _) -> Style| make(settings.color.value, &settings.env, clock.now());
         let output = Output::new(settings.output.value, settings.quiet, style(Style::stdout), style(Style::stderr));
@@ -50,6 +53,7 @@ impl App {
             output,
             prompt: Box::new(Terminal),
             receipts,
+            class,
             target: tokio::sync::OnceCell::new(),
             orchestrator: tokio::sync::OnceCell::new(),
             open: RefCell::new(None),
@@ -79,7 +83,7 @@ impl App {
     /// Where the context in use points, found out once.
     pub async fn target(&self) -> anyhow::Result<&Target> {
         let resolve = || async {
-            let target = Target::resolve(&self.settings, self.settings.context()?, &self.clock).await?;
+            let target = Target::resolve(self, self.settings.context()?).await?;
             self.output.redactor.add(&target.token);
             anyhow::Ok(target)
         };
@@ -123,7 +127,7 @@ impl App {
             clock: &self.clock,
             env: &self.settings.env,
         };
-        let approval = guard.approve(plan).await?;
+        let approval = guard.approve(plan)?;
         *self.open.borrow_mut() = approval.as_ref().map(|a| a.receipt().clone());
         Ok(approval)
     }

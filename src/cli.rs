@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, FromArgMatches};
 
-use crate::aliases;
+use crate::aliases::{self, Class};
 use crate::app::App;
 use crate::commands::Command;
 use crate::error::{Explained, Fault, Kind, Outcome};
@@ -107,7 +107,7 @@ pub fn run(args: Vec<OsString>, env: Env) -> ExitCode {
         Ok((globals, Command::from_matches(&matches).map_err(Box::new)?))
     });
     match parsed {
-        Ok((globals, command)) => execute(globals.into_flags(), env, command),
+        Ok((globals, command)) => execute(globals.into_flags(), env, command, aliases::class_of(&args)),
         Err(usage::Wrong::Usage(fault)) => early_error(&typed, &env, (*fault).into()),
         Err(usage::Wrong::Parser(error)) if !error.use_stderr() => {
             let output = early_output(&typed, &env);
@@ -122,36 +122,29 @@ pub fn run(args: Vec<OsString>, env: Env) -> ExitCode {
     }
 }
 
-fn execute(flags: Flags, env: Env, command: Command) -> ExitCode {
+fn execute(flags: Flags, env: Env, command: Command, class: Option<Class>) -> ExitCode {
     let early = early_output_of(&flags, &env);
     let settings = if command.reads_config() { Settings::load(flags, env) } else { Settings::without_file(flags, env) };
     let app = match settings {
-        Ok(settings) => App::new(settings),
+        Ok(settings) => App::new(settings, class),
         Err(error) => return finish(&early, Err(error)),
     };
     let result = match runtime(&command) {
-        Ok(runtime) => {
-            let result = runtime.block_on(until_interrupted(command, &app));
-            // A question that nobody will answer any more is not waited for.
-            runtime.shutdown_background();
-            result
-        }
+        Ok(runtime) => runtime.block_on(async {
+            if command.owns_signals() {
+                return command.run(&app).await;
+            }
+            tokio::select! {
+                result = command.run(&app) => result,
+                _ = tokio::signal::ctrl_c() => Err(Fault::new(Kind::Interrupted, "interrupted").into()),
+            }
+        }),
         Err(error) => Err(error.into()),
     };
     if let Err(error) = &result {
         app.close_receipt(error);
     }
     finish(&app.output, result)
-}
-
-async fn until_interrupted(command: Command, app: &App) -> anyhow::Result<Outcome> {
-    if command.owns_signals() {
-        return command.run(app).await;
-    }
-    tokio::select! {
-        result = command.run(app) => result,
-        _ = tokio::signal::ctrl_c() => Err(Fault::new(Kind::Interrupted, "interrupted").into()),
-    }
 }
 
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
@@ -165,14 +158,8 @@ fn finish(output: &Output, result: anyhow::Result<Outcome>) -> ExitCode {
     match result {
         Ok(outcome) => outcome.exit_code().into(),
         Err(error) => {
-            let kind = Explained::from_error(&error).kind;
-            if kind == Kind::Interrupted && output.stderr.terminal && !output.format.is_json() {
-                // Whoever pressed Ctrl-C knows; the next prompt starts on a line of its own.
-                output.say("\n");
-            } else {
-                output.error(&error);
-            }
-            kind.exit_code().into()
+            output.error(&error);
+            Explained::from_error(&error).kind.exit_code().into()
         }
     }
 }

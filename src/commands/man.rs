@@ -106,7 +106,7 @@ fn noun_page(noun: &clap::Command) -> anyhow::Result<String> {
     page_of(noun, &name).render_title(&mut page)?;
     let about = noun.get_about().map(ToString::to_string).unwrap_or_default();
     writeln!(page, ".SH NAME\n{} \\- {}", escape(&name), escape(&about))?;
-    let verbs: Vec<&clap::Command> = noun.get_subcommands().collect();
+    let verbs: Vec<&clap::Command> = noun.get_subcommands().filter(|c| !c.is_hide_set()).collect();
     if verbs.is_empty() {
         verb_text(&mut page, noun, &format!("opsctl {}", noun.get_name()))?;
     } else {

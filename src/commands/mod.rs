@@ -22,6 +22,7 @@ pub mod man;
 pub mod queue;
 pub mod rate_limits;
 pub mod restart;
+pub mod sandbox;
 pub mod undo;
 pub mod version;
 
@@ -72,6 +73,7 @@ commands! {
     "db" => Db(verbs component::Db),
     "eventbus" => Eventbus(verbs component::Eventbus),
     "context" => Context(verbs context::Verb),
+    "sandbox" => Sandbox(verbs sandbox::Verb),
     "history" => History(alone history::HistoryArgs),
     "undo" => Undo(alone undo::UndoArgs),
     "version" => Version(alone version::VersionArgs),
@@ -82,17 +84,21 @@ commands! {
 impl Command {
     /// Whether `config.toml` matters to it. What helps to repair a broken one has to work without it.
     pub(crate) fn reads_config(&self) -> bool {
-        !matches!(self, Command::Version(_) | Command::Completions(_) | Command::Man(_))
+        let host = matches!(self, Command::Sandbox(sandbox::Verb::Host(_)));
+        !host && !matches!(self, Command::Version(_) | Command::Completions(_) | Command::Man(_))
     }
 
     /// Whether it deals with Ctrl-C itself.
     pub(crate) fn owns_signals(&self) -> bool {
-        false
+        matches!(self, Command::Sandbox(sandbox::Verb::Host(_)))
     }
 
     /// Worker threads of its runtime; 0 for none beside the main thread.
     pub(crate) fn workers(&self) -> usize {
-        0
+        match self {
+            Command::Sandbox(sandbox::Verb::Host(_)) => 2,
+            _ => 0,
+        }
     }
 }
 

@@ -71,8 +71,13 @@ impl Places {
         self.state.join("receipts")
     }
 
+    /// The sandbox's folder.
+    pub fn sandbox(&self) -> PathBuf {
+        self.state.join("sandbox")
+    }
+
     /// What a running sandbox says about itself.
     pub fn sandbox_record(&self) -> PathBuf {
-        self.state.join("sandbox").join("record.json")
+        self.sandbox().join("record.json")
     }
 }

@@ -16,6 +16,7 @@ mod system;
 mod time;
 mod tokens;
 
+pub(crate) use action::words;
 pub use action::*;
 pub use circuit::*;
 pub use config::*;

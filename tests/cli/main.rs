@@ -5,6 +5,4 @@ mod frame;
 mod generated;
 mod guard;
 mod orchestrator;
-mod terminal;
-mod watch;
 mod world;

@@ -104,7 +104,7 @@ async fn orchestrator_lines(app: &App, context: &Context, lines: &mut Lines) -> 
     let unknown = |lines: &mut Lines, names: &[&'static str], why: &str| {
         names.iter().for_each(|name| lines.add(name, Verdict::Unknown, why));
     };
-    let target = match Target::resolve(&app.settings, context, &app.clock).await {
+    let target = match Target::resolve(app, context).await {
         Ok(target) => target,
         Err(error) => {
             let unreachable = Explained::from_error(&error).kind == Kind::Unreachable;

@@ -66,7 +66,8 @@ impl<T: for<'de> Deserialize<'de>, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-pub(super) fn router(steering: Steering) -> Router {
+/// The control API with `more` routes behind the same guard.
+pub(super) fn router(steering: Steering, more: Router) -> Router {
     Router::new()
         .route("/state", get(state))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
@@ -79,9 +80,10 @@ pub(super) fn router(steering: Steering) -> Router {
         .route("/feeds/{vendor}", post(feed))
         .route("/save", post(save))
         .route("/shutdown", post(shutdown))
+        .with_state(steering.clone())
+        .merge(more)
         .fallback(|| async { Refused(StatusCode::NOT_FOUND, "no such control".into()) })
-        .layer(middleware::from_fn_with_state(steering.clone(), guard))
-        .with_state(steering)
+        .layer(middleware::from_fn_with_state(steering, guard))
 }
 
 async fn guard(State(steering): State<Steering>, request: Request, next: Next) -> Response {

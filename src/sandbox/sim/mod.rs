@@ -69,6 +69,8 @@ pub struct SimOptions {
     pub control_token: Option<Secret>,
     /// Where [`Sims::save`] of the control API puts the state.
     pub state_file: Option<PathBuf>,
+    /// More routes for the control API, behind the same token.
+    pub more_control: Router,
 }
 
 impl Default for SimOptions {
@@ -83,6 +85,7 @@ impl Default for SimOptions {
             control_port: 0,
             control_token: None,
             state_file: None,
+            more_control: Router::new(),
         }
     }
 }
@@ -127,7 +130,7 @@ impl Sims {
         let address = control.address();
         let steering =
             control::Steering { hub: Arc::clone(&hub), token: token.clone(), address, state_file: options.state_file };
-        serve(control.clone(), control::router(steering), hub.stop.subscribe());
+        serve(control.clone(), control::router(steering, options.more_control), hub.stop.subscribe());
         Ok(Sims { hub, control, control_token: token, runtime: Handle::current() })
     }
 

@@ -1,0 +1,144 @@
+//! Processes by number and birth, so that a number that was given to another program is not mistaken.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+pub use rustix::process::Signal;
+
+/// How often a process that is to end is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Size at which a log starts anew, in bytes.
+const LOG_MAX: u64 = 1024 * 1024;
+
+/// A process that was running once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in the kernel's ticks since the machine did; 0 where the system does not say.
+    pub born: u64,
+}
+
+impl Process {
+    /// The process that has this number now.
+    pub fn of(pid: u32) -> Option<Self> {
+        match look(pid) {
+            Looked::Alive { born } => Some(Process { pid, born }),
+            Looked::Gone => None,
+        }
+    }
+
+    /// Whether it still runs. One that ended and whose parent has not noticed does not.
+    pub fn is_alive(&self) -> bool {
+        Process::of(self.pid) == Some(*self)
+    }
+
+    /// Sends it a signal, if it still runs.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| self.is_alive()) {
+            // It may end in this very moment, which is what was wanted.
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+
+    /// Waits until it is gone, and tells whether it is.
+    pub async fn gone(&self, limit: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + limit;
+        while self.is_alive() {
+            if tokio::time::Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        true
+    }
+
+    /// Asks it to end, and makes it end when it does not.
+    pub async fn end(&self, limit: Duration) {
+        self.signal(Signal::TERM);
+        if !self.gone(limit).await {
+            self.signal(Signal::KILL);
+            self.gone(limit).await;
+        }
+    }
+}
+
+enum Looked {
+    Alive { born: u64 },
+    Gone,
+}
+
+fn look(pid: u32) -> Looked {
+    if let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        return match state_and_birth(&text) {
+            Some(('Z' | 'X', _)) | None => Looked::Gone,
+            Some((_, born)) => Looked::Alive { born },
+        };
+    }
+    if Path::new("/proc/self/stat").exists() {
+        return Looked::Gone;
+    }
+    let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    match raw.map(rustix::process::test_kill_process) {
+        Some(Ok(())) => Looked::Alive { born: 0 },
+        _ => Looked::Gone,
+    }
+}
+
+/// Fields 3 and 22 of `/proc/PID/stat`. The name before them is in brackets and may hold anything.
+fn state_and_birth(stat: &str) -> Option<(char, u64)> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
+}
+
+/// A command that inherits nothing: no descriptor, no variable but where things are, output into `log`.
+pub(super) fn detached(program: &Path, log: &Path) -> anyhow::Result<Command> {
+    if std::fs::metadata(log).is_ok_and(|m| m.len() > LOG_MAX) {
+        let _ = std::fs::remove_file(log);
+    }
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(log);
+    let file = file.with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    for name in ["PATH", "HOME", "TMPDIR", "TZ"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    Ok(command)
+}
+
+/// What the last error in a log says, with its causes.
+pub(super) fn last_error(log: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let Some(at) = lines.iter().rposition(|line| line.starts_with("error: ")) else { return Vec::new() };
+    let causes = lines[at + 1..].iter().map_while(|line| line.strip_prefix("caused by: "));
+    lines[at].strip_prefix("error: ").into_iter().chain(causes).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_confuse() {
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 777 1 2 3";
+        assert_eq!(state_and_birth(stat), Some(('S', 777)));
+        assert_eq!(state_and_birth("garbage"), None);
+    }
+
+    #[test]
+    fn a_recycled_number_is_another_process() {
+        let me = Process::of(std::process::id()).unwrap();
+        assert!(me.is_alive());
+        assert!(!Process { born: me.born + 1, ..me }.is_alive());
+    }
+}

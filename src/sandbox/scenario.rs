@@ -1,0 +1,425 @@
+//! The runbook's issues, brought about by real faults, real traffic and the sandbox's clock. Each is done when its
+//! symptom shows in the admin API, and says what is true then and what the runbook does next.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::ground::Ground;
+use super::member2::Member2;
+use super::place::write_private;
+use super::sim::{Api, Fault, FaultSpec};
+use super::traffic::{self, Writer};
+use crate::error::{self, Kind};
+use crate::http::Method;
+use crate::wire::{
+    ActionRequest, AuthStatus, ChangeAnswer, CircuitState, CircuitStatus, ClearRequest, ConfigSet, ErrorCode, ErrorLog,
+    ExecutorHealth, ExecutorStatus, Platform, Priority, QueueItem, QueueItems, RateLimitStatus, RestartRequest, Time,
+    words,
+};
+
+/// How long a symptom may take to show.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// What the correlation ids of a scenario's actions start with.
+const MARK: &str = "scenario-";
+/// How long an item waits before it is stuck, and a little more.
+const STUCK: Duration = Duration::from_secs(11 * 60);
+/// Longest that a circuit stays OPEN by default, and a little more.
+const CIRCUIT_WAIT: Duration = Duration::from_secs(31);
+
+words! {
+    /// A practice scenario.
+    Scenario {
+        /// Actions stuck in the queue.
+        StuckQueue = "issue-1",
+        /// A circuit breaker opens.
+        CircuitOpen = "issue-2",
+        /// A rate limit is exceeded.
+        RateLimited = "issue-5",
+        /// A key is revoked.
+        KeyRevoked = "issue-6",
+        /// An executor is down.
+        ExecutorDown = "issue-7",
+        /// All actions to a platform fail.
+        PlatformDown = "issue-10",
+    }
+}
+
+impl Scenario {
+    /// The runbook's heading.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Scenario::StuckQueue => "Actions Stuck in Queue",
+            Scenario::CircuitOpen => "Circuit Breaker Open for Platform",
+            Scenario::RateLimited => "Rate Limit Exceeded",
+            Scenario::KeyRevoked => "Authentication Failed",
+            Scenario::ExecutorDown => "Platform Executor Down",
+            Scenario::PlatformDown => "All Actions Failing to Platform",
+        }
+    }
+
+    /// What is done to bring it about.
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Scenario::StuckQueue => "Slack answers 429 to every message, and the clock moves 11 minutes",
+            Scenario::CircuitOpen => "Notion answers 503",
+            Scenario::RateLimited => "more for Notion than its limit lets through, and it answers 429",
+            Scenario::KeyRevoked => "Notion's key is revoked",
+            Scenario::ExecutorDown => "Notion's address refuses connections",
+            Scenario::PlatformDown => "Notion answers 503 and its status feed says major outage",
+        }
+    }
+
+    /// What the runbook types next.
+    const fn next(self) -> &'static [&'static str] {
+        match self {
+            Scenario::StuckQueue => &[
+                "opsctl queue status",
+                "opsctl check health --verbose",
+                "opsctl queue stuck",
+                "opsctl clear:queue --stuck-only",
+            ],
+            Scenario::CircuitOpen => &[
+                "opsctl circuit status notion",
+                "opsctl logs errors --platform notion --limit 10",
+                "opsctl sandbox scenario clear",
+                "opsctl reset:circuit notion",
+            ],
+            Scenario::RateLimited => &[
+                "opsctl rate-limits status notion",
+                "opsctl metrics requests --platform notion --window 5m",
+                "opsctl rate-limits status notion --reset-time",
+                "opsctl queue status",
+            ],
+            Scenario::KeyRevoked => &[
+                "opsctl test auth notion",
+                "opsctl config set NOTION_API_KEY --value-file KEY_FILE",
+                "opsctl restart all",
+                "opsctl test auth notion",
+            ],
+            Scenario::ExecutorDown => &[
+                "opsctl executor status notion",
+                "opsctl logs errors --platform notion",
+                "opsctl executor restart notion",
+                "opsctl check health --all",
+            ],
+            Scenario::PlatformDown => &[
+                "opsctl check health notion --external",
+                "opsctl test auth notion",
+                "opsctl circuit status notion",
+                "opsctl rate-limits status notion",
+            ],
+        }
+    }
+}
+
+/// What a scenario, or its end, made true.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Made {
+    /// Which scenario; `None` after `clear`.
+    pub scenario: Option<Scenario>,
+    /// What is true now, seen through the admin API.
+    pub facts: Vec<String>,
+    /// What to type next.
+    pub next: Vec<String>,
+}
+
+/// Brings a scenario about.
+pub async fn bring_about(ground: &Ground, scenario: Scenario, now: Time) -> anyhow::Result<Made> {
+    if let Some(other) = ground.record.scenario.as_deref() {
+        return Err(error::Fault::new(Kind::Conflict, format!("the scenario {other} is on"))
+            .because("two at once would hide each other's symptoms")
+            .hint("end it with `opsctl sandbox scenario clear`")
+            .into());
+    }
+    ground.set_scenario(Some(scenario.as_str())).await?;
+    let stage = Stage { ground, scenario, log: Member2::new(ground.place.member2_log()), now };
+    let facts = match scenario {
+        Scenario::StuckQueue => stage.stuck_queue().await,
+        Scenario::CircuitOpen => stage.circuit_open().await,
+        Scenario::RateLimited => stage.rate_limited().await,
+        Scenario::KeyRevoked => stage.key_revoked().await,
+        Scenario::ExecutorDown => stage.executor_down().await,
+        Scenario::PlatformDown => stage.platform_down().await,
+    };
+    let facts = facts.with_context(|| format!("{scenario} did not come about"))?;
+    let key_file = ground.key_file(Platform::Notion).display().to_string();
+    let next = scenario.next().iter().map(|line| format!("{} --context sandbox", line.replace("KEY_FILE", &key_file)));
+    // The sandbox's own verbs need no context.
+    let next = next.map(|line| match line.contains("opsctl sandbox") {
+        true => line.trim_end_matches(" --context sandbox").to_owned(),
+        false => line,
+    });
+    Ok(Made { scenario: Some(scenario), facts, next: next.collect() })
+}
+
+/// What a scenario works with.
+struct Stage<'a> {
+    ground: &'a Ground,
+    scenario: Scenario,
+    log: Member2,
+    now: Time,
+}
+
+impl Stage<'_> {
+    async fn stuck_queue(&self) -> anyhow::Result<Vec<String>> {
+        const ITEMS: usize = 60;
+        let spec = FaultSpec::from(Fault::RateLimited { retry_after_secs: 5 }).only("write");
+        self.ground.fault(Api::Slack, &spec).await?;
+        self.send(Platform::Slack, None, ITEMS).await?;
+        let ahead = self.ground.advance(STUCK).await?;
+        let stuck = until("no item is stuck", || async {
+            let items: QueueItems = self.ground.admin.get("/admin/v1/queue/items?view=stuck&platform=slack").await?;
+            Ok((items.total > 0).then_some(items.total))
+        })
+        .await?;
+        Ok(vec![
+            format!("{stuck} items wait for more than 10 minutes"),
+            "Slack answers 429 to every message".into(),
+            format!("the sandbox's clock is {} minutes ahead", ahead / 60_000),
+        ])
+    }
+
+    async fn circuit_open(&self) -> anyhow::Result<Vec<String>> {
+        self.ground.fault(Api::Notion, &Fault::ServerError { status: 503 }.into()).await?;
+        let open = self.open_circuit().await?;
+        Ok(vec!["Notion answers 503 to everything".into(), open])
+    }
+
+    async fn rate_limited(&self) -> anyhow::Result<Vec<String>> {
+        const ITEMS: usize = 150;
+        let spec = FaultSpec::from(Fault::RateLimited { retry_after_secs: 1 }).only("write");
+        self.ground.fault(Api::Notion, &spec).await?;
+        self.send(Platform::Notion, None, ITEMS).await?;
+        let limit = until("the limit is not reached", || async {
+            let limits: Vec<RateLimitStatus> = self.ground.admin.get("/api/rate-limits").await?;
+            Ok(limits.into_iter().find(|l| l.platform == Platform::Notion && l.percentage >= 100))
+        })
+        .await?;
+        let refused = self.error_of(&[ErrorCode::RateLimited]).await?;
+        Ok(vec![
+            format!(
+                "Notion's limit is at {}%: {} of {} in {}",
+                limit.percentage, limit.current, limit.limit, limit.window
+            ),
+            refused,
+        ])
+    }
+
+    async fn key_revoked(&self) -> anyhow::Result<Vec<String>> {
+        let revoked = self.ground.revoke(Api::Notion).await?;
+        let key = self.ground.mint(Api::Notion).await?;
+        let file = self.ground.key_file(Platform::Notion);
+        write_private(&file, key.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+        self.send(Platform::Notion, Some(Priority::Critical), 3).await?;
+        let refused = self.error_of(&[ErrorCode::AuthError]).await?;
+        let auth = until("the key is still accepted", || async {
+            let auth: AuthStatus = self.ground.admin.get("/admin/v1/platforms/notion/auth").await?;
+            Ok((!auth.authenticated).then_some(auth))
+        })
+        .await?;
+        let why = auth.error.unwrap_or_else(|| "no reason given".into());
+        Ok(vec![
+            format!("{revoked} key of Notion revoked; it answers: {why}"),
+            refused,
+            format!("a new key is in {}", file.display()),
+        ])
+    }
+
+    async fn executor_down(&self) -> anyhow::Result<Vec<String>> {
+        self.ground.fault(Api::Notion, &Fault::Down.into()).await?;
+        let open = self.open_circuit().await?;
+        let executor = until("the executor is not down", || async {
+            let all: Vec<ExecutorStatus> = self.ground.admin.get("/admin/v1/executors").await?;
+            Ok(all.into_iter().find(|e| e.platform == Platform::Notion && e.health == ExecutorHealth::Down))
+        })
+        .await?;
+        let last = executor.last_error.unwrap_or_else(|| "no error kept".into());
+        Ok(vec![format!("Notion's executor is down: {last}"), open])
+    }
+
+    async fn platform_down(&self) -> anyhow::Result<Vec<String>> {
+        let _: Value = self.ground.control.post("/feeds/notion", &json!({"indicator": "critical"})).await?;
+        self.ground.fault(Api::Notion, &Fault::ServerError { status: 503 }.into()).await?;
+        let open = self.open_circuit().await?;
+        Ok(vec![
+            "Notion answers 503 to everything".into(),
+            "Notion's status feed says: Major Service Outage".into(),
+            open,
+        ])
+    }
+
+    /// Sends until Notion's circuit opens.
+    async fn open_circuit(&self) -> anyhow::Result<String> {
+        self.send(Platform::Notion, Some(Priority::Critical), 8).await?;
+        let circuit = until("Notion's circuit does not open", || async {
+            let all: Vec<CircuitStatus> = self.ground.admin.get("/circuit-breakers").await?;
+            Ok(all.into_iter().find(|c| c.platform == Platform::Notion && c.state == CircuitState::Open))
+        })
+        .await?;
+        let until = circuit.will_reset_at.map(|t| format!(", the next try is at {t}")).unwrap_or_default();
+        Ok(format!("Notion's circuit is OPEN after {} failures{until}", circuit.failure_count))
+    }
+
+    async fn error_of(&self, codes: &[ErrorCode]) -> anyhow::Result<String> {
+        let since = self.now;
+        until("no such error is logged", || async {
+            let path = format!("/admin/v1/logs/errors?limit=1000&platform=notion&since={since}");
+            let log: ErrorLog = self.ground.admin.get(&path).await?;
+            let found = log.by_code.iter().find(|(code, count)| codes.contains(code) && **count > 0);
+            Ok(found.map(|(code, count)| {
+                let word = serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned));
+                format!("{count} errors {} in the log", word.unwrap_or_default())
+            }))
+        })
+        .await
+    }
+
+    async fn send(&self, platform: Platform, priority: Option<Priority>, count: usize) -> anyhow::Result<()> {
+        submit(self.ground, &self.log, self.scenario.as_str(), self.now, platform, priority, count).await
+    }
+}
+
+async fn submit(
+    ground: &Ground,
+    log: &Member2,
+    name: &str,
+    now: Time,
+    platform: Platform,
+    priority: Option<Priority>,
+    count: usize,
+) -> anyhow::Result<()> {
+    let writer = Writer::default();
+    let actions = (0..count).map(|_| {
+        let action = writer.action(platform);
+        let id = action.correlation_id.unwrap_or_default();
+        ActionRequest {
+            priority: priority.unwrap_or(action.priority),
+            correlation_id: Some(format!("{MARK}{name}-{id}")),
+            ..action
+        }
+    });
+    traffic::submit(&ground.admin, log, now, actions.collect()).await.map(|_| ())
+}
+
+/// Lifts all faults, sets good keys, and waits until every circuit is CLOSED and every key is accepted.
+pub async fn clear(ground: &Ground, now: Time) -> anyhow::Result<Made> {
+    let mut facts = Vec::new();
+    let lifted = ground.clear_faults(None).await?;
+    for vendor in ["notion", "trello", "slack", "google"] {
+        let _: Value = ground.control.post(&format!("/feeds/{vendor}"), &json!({"indicator": "none"})).await?;
+    }
+    facts.push(format!("{lifted} faults lifted"));
+    facts.extend(renew_key(ground).await?);
+    let removed = remove_leftovers(ground).await?;
+    if removed > 0 {
+        facts.push(format!("{removed} waiting items of the scenario taken out of the queue"));
+    }
+    facts.extend(close_circuits(ground, now).await?);
+    ground.set_scenario(None).await?;
+    facts.push("every circuit is CLOSED and every key is accepted".into());
+    Ok(Made {
+        scenario: None,
+        facts,
+        next: vec![
+            "opsctl check health --all --context sandbox".into(),
+            "opsctl system status --context sandbox".into(),
+        ],
+    })
+}
+
+/// Gives Notion a good key where the one in force is not accepted.
+async fn renew_key(ground: &Ground) -> anyhow::Result<Option<String>> {
+    let auth: AuthStatus = ground.admin.get("/admin/v1/platforms/notion/auth").await?;
+    if auth.authenticated {
+        return Ok(None);
+    }
+    let value = ground.mint(Api::Notion).await?;
+    let set = ConfigSet { value, expires_in: None };
+    let _: Value = ground.admin.send(Method::PUT, "/admin/v1/config/NOTION_API_KEY", Some(&set)).await?;
+    let restart = RestartRequest { drain_timeout: Some(5000) };
+    let _: Value = ground.admin.post("/admin/v1/executors/notion/restart", &restart).await?;
+    until("Notion's new key is not accepted", || async {
+        let auth: AuthStatus = ground.admin.get("/admin/v1/platforms/notion/auth").await?;
+        Ok(auth.authenticated.then_some(()))
+    })
+    .await?;
+    Ok(Some("Notion has a new key".into()))
+}
+
+/// Takes what the scenarios submitted out of the queue: their backlog would go on for minutes.
+async fn remove_leftovers(ground: &Ground) -> anyhow::Result<usize> {
+    let items: QueueItems = ground.admin.get("/admin/v1/queue/items?view=queued&limit=10000").await?;
+    let ours = |i: &QueueItem| i.correlation_id.as_deref().is_some_and(|c| c.starts_with(MARK));
+    let ids: Vec<String> = items.items.into_iter().filter(ours).map(|i| i.action_id).collect();
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let count = ids.len();
+    let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(ids) };
+    let _: ChangeAnswer = ground.admin.post("/admin/v1/queue/clear", &request).await?;
+    Ok(count)
+}
+
+/// Moves the clock past the time for which circuits stay OPEN, and has them probed until they are CLOSED.
+async fn close_circuits(ground: &Ground, now: Time) -> anyhow::Result<Option<String>> {
+    let circuits = || async {
+        let all: Vec<CircuitStatus> = ground.admin.get("/circuit-breakers").await?;
+        anyhow::Ok(all.into_iter().filter(|c| c.state != CircuitState::Closed).collect::<Vec<_>>())
+    };
+    let open = circuits().await?;
+    if open.is_empty() {
+        return Ok(None);
+    }
+    if open.iter().any(|c| c.state == CircuitState::Open) {
+        ground.advance(CIRCUIT_WAIT).await?;
+    }
+    let log = Member2::new(ground.place.member2_log());
+    let mut rounds = 0_u32;
+    until("a circuit does not close", || {
+        rounds += 1;
+        let probe = rounds % 10 == 1;
+        let circuits = &circuits;
+        let log = &log;
+        async move {
+            let open = circuits().await?;
+            for circuit in open.iter().filter(|_| probe) {
+                submit(ground, log, "clear", now, circuit.platform, Some(Priority::Critical), 2).await?;
+            }
+            Ok(open.is_empty().then_some(()))
+        }
+    })
+    .await?;
+    let names: Vec<_> = open.iter().map(|c| c.platform.as_str()).collect();
+    Ok(Some(format!(
+        "the clock moved {}s so that the circuit of {} was tried again",
+        CIRCUIT_WAIT.as_secs(),
+        names.join(", ")
+    )))
+}
+
+/// Looks until there is something to see.
+async fn until<T, F>(what_not: &str, mut look: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<Option<T>>>,
+{
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    loop {
+        if let Some(seen) = look().await? {
+            return Ok(seen);
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(error::Fault::new(Kind::Failed, format!("{what_not} within {}s", LIMIT.as_secs()))
+                .hint("see `opsctl sandbox status`; `opsctl sandbox scenario clear` mends everything")
+                .into());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
