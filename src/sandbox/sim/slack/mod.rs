@@ -315,3 +315,24 @@ fn channel_json(id: &str, channel: &Channel, creator: &str) -> Value {
         "previous_names": [],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_has_one_window_by_name_and_id() {
+        let mut slack = Slack::new(1);
+        slack.furnish(Time(1_790_000_000_000));
+        let caller = Caller { subject: "token".into(), scopes: Vec::new() };
+        let charge = |channel: &str| {
+            let uri = "/api/chat.postMessage".parse().unwrap();
+            let body = json!({"channel": channel}).to_string();
+            let call = Call::new(axum::http::Method::POST, &uri, axum::http::HeaderMap::new(), body.into());
+            slack.charges(&LimitSettings::default(), &call, operation(&call), &caller).remove(0).key
+        };
+        let id = slack.channels.iter().find(|(_, c)| c.name == "general").unwrap().0;
+        assert_eq!((charge("#general"), charge("general")), (charge(id), charge(id)));
+        assert_ne!(charge("#general"), charge("#errors"));
+    }
+}
