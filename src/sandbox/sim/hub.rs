@@ -126,10 +126,8 @@ impl Hub {
             Ok(caller) => caller,
             Err(refused) => return refused,
         };
-        let charges = {
-            let limits = lock(&self.limits);
-            if limits.enabled { charges(api, &limits, call, operation, &caller) } else { Vec::new() }
-        };
+        let limits = lock(&self.limits).clone();
+        let charges = if limits.enabled { self.charges(api, &limits, call, operation, &caller) } else { Vec::new() };
         let admitted = lock(&self.windows).admit(&charges, now);
         if let Err(over) = admitted {
             flight.count(|stats| stats.limited += 1);
@@ -159,6 +157,24 @@ impl Hub {
             Api::Google | Api::Status => Ok(Caller { subject: String::new(), scopes: Vec::new() }),
         }
     }
+
+    fn charges(
+        &self,
+        api: Api,
+        limits: &LimitSettings,
+        call: &Call,
+        operation: Operation,
+        caller: &Caller,
+    ) -> Vec<Charge> {
+        match api {
+            Api::Notion => notion::charges(limits, caller),
+            Api::Trello => trello::charges(limits, call, caller),
+            Api::Slack => lock(&self.slack).charges(limits, call, operation, caller),
+            Api::Drive => drive::charges(limits, caller),
+            Api::Sheets => sheets::charges(limits, operation, caller),
+            Api::Google | Api::Status => Vec::new(),
+        }
+    }
 }
 
 fn operation(api: Api, call: &Call) -> Operation {
@@ -170,17 +186,6 @@ fn operation(api: Api, call: &Call) -> Operation {
         Api::Sheets => sheets::operation(call),
         Api::Google => google::operation(call),
         Api::Status => status::operation(call),
-    }
-}
-
-fn charges(api: Api, limits: &LimitSettings, call: &Call, operation: Operation, caller: &Caller) -> Vec<Charge> {
-    match api {
-        Api::Notion => notion::charges(limits, caller),
-        Api::Trello => trello::charges(limits, call, caller),
-        Api::Slack => slack::charges(limits, call, operation, caller),
-        Api::Drive => drive::charges(limits, caller),
-        Api::Sheets => sheets::charges(limits, operation, caller),
-        Api::Google | Api::Status => Vec::new(),
     }
 }
 

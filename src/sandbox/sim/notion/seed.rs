@@ -59,7 +59,12 @@ impl Notion {
         let home = self.add_page(None, String::new(), &json!({"title": "Operations"}), now.minus(DAY * 400));
         let tasks = self.add_database(&home, "Tasks", &task_schema(), now.minus(DAY * 400));
         let notes = self.add_database(&home, "Meeting notes", &note_schema(), now.minus(DAY * 380));
-        let projects = self.add_database(&home, "Projects", &project_schema(&tasks), now.minus(DAY * 370));
+        let projects = self.add_database(
+            &home,
+            "Projects",
+            &project_schema(&self.sources[&tasks].database, &tasks),
+            now.minus(DAY * 370),
+        );
         let statuses = ["To do", "In progress", "Done"];
         let priorities = ["High", "Normal", "Low"];
         let mut ids = Vec::new();
@@ -170,12 +175,12 @@ fn note_schema() -> Value {
     json!({"Title": {"type": "title", "title": {}}, "Date": {"type": "date", "date": {}}})
 }
 
-fn project_schema(tasks: &str) -> Value {
+fn project_schema(database: &str, tasks: &str) -> Value {
     json!({
         "Name": {"type": "title", "title": {}},
         "Tasks": {
             "type": "relation",
-            "relation": {"data_source_id": tasks, "type": "single_property", "single_property": {}},
+            "relation": {"database_id": database, "data_source_id": tasks, "type": "single_property", "single_property": {}},
         },
     })
 }

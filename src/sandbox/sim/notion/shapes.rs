@@ -22,8 +22,10 @@ pub(super) fn block(id: &str, parent: &str, author: &str, given: &Value, now: Ti
     let mut content = given.get(kind).cloned().unwrap_or_else(|| json!({}));
     if let Some(items) = given[kind].get("rich_text").and_then(|items| rich_text("rich_text", items).ok()) {
         content["rich_text"] = Value::Array(items);
-        if content.get("color").is_none() {
-            content["color"] = json!("default");
+        for (member, value) in defaults(kind) {
+            if content.get(member).is_none() {
+                content[member] = value;
+            }
         }
     }
     let mut block = json!({
@@ -40,6 +42,18 @@ pub(super) fn block(id: &str, parent: &str, author: &str, given: &Value, now: Ti
     });
     block[kind] = content;
     block
+}
+
+/// Members that a block of text has though nobody gave them.
+fn defaults(kind: &str) -> Vec<(&'static str, Value)> {
+    let own = match kind {
+        "paragraph" | "callout" => ("icon", Value::Null),
+        "to_do" => ("checked", json!(false)),
+        "code" => return vec![("caption", json!([])), ("language", json!("plain text"))],
+        kind if kind.starts_with("heading_") => ("is_toggleable", json!(false)),
+        _ => return vec![("color", json!("default"))],
+    };
+    vec![("color", json!("default")), own]
 }
 
 /// The end of a page's address: its title in ASCII, then its id without dashes.

@@ -133,7 +133,9 @@ impl Book {
         let updates = self.write(id, at, &rows, as_typed);
         let mut answer = json!({"spreadsheetId": id, "updates": updates});
         if let Some(last) = last {
-            let width = self.tabs[range.tab].cells.iter().take(last + 1).map(Vec::len).max().unwrap_or(1);
+            // The head and the last row tell the width; looking at every row would make each append slower.
+            let cells = &self.tabs[range.tab].cells;
+            let width = cells[range.row].len().max(cells[last].len());
             let table = Range { end_row: Some(last + 1), end_column: Some(end_column.min(width)), ..range };
             answer["tableRange"] = json!(self.address(table));
         }

@@ -114,24 +114,6 @@ pub(super) fn authorize(call: &Call, keys: &Keys) -> Result<Caller, Reply> {
     Ok(Caller { subject: key.value.clone(), scopes: key.scopes.clone() })
 }
 
-pub(super) fn charges(limits: &LimitSettings, call: &Call, operation: Operation, caller: &Caller) -> Vec<Charge> {
-    let minute = Duration::from_secs(60);
-    let whose = format!("{} {}", operation.name, caller.subject);
-    let tier = |admits| vec![Charge::new("tier", &whose, admits, minute)];
-    match method(call) {
-        Some((op, _, _)) if op.name == "chat.postMessage" => {
-            let channel = string(&arguments(call), "channel").unwrap_or_default();
-            let whose = format!("{} {}", caller.subject, channel.trim_start_matches('#'));
-            let window = Duration::from_millis(POST_WINDOW_MS);
-            vec![Charge::new("channel", &whose, limits.slack_posts_per_second, window)]
-        }
-        Some((_, 2, _)) => tier(limits.slack_tier2_per_minute),
-        Some((_, 3, _)) => tier(limits.slack_tier3_per_minute),
-        Some((_, 4, _)) => tier(limits.slack_tier4_per_minute),
-        _ => Vec::new(),
-    }
-}
-
 pub(super) fn refuse(refusal: &Refusal) -> Reply {
     match refusal {
         Refusal::Unauthorized => failed("invalid_auth"),
@@ -201,6 +183,33 @@ impl Slack {
             email: format!("{name}@example.com"),
         });
         Slack { ids, team, user, bot, app, channels: BTreeMap::new(), users: users.into() }
+    }
+
+    /// A channel has one window, whether it is named or given by its id.
+    pub(super) fn charges(
+        &self,
+        limits: &LimitSettings,
+        call: &Call,
+        operation: Operation,
+        caller: &Caller,
+    ) -> Vec<Charge> {
+        let minute = Duration::from_secs(60);
+        let whose = format!("{} {}", operation.name, caller.subject);
+        let tier = |admits| vec![Charge::new("tier", &whose, admits, minute)];
+        match method(call) {
+            Some((op, _, _)) if op.name == "chat.postMessage" => {
+                let wanted = string(&arguments(call), "channel").unwrap_or_default();
+                let name = wanted.trim_start_matches('#');
+                let channel = self.channels.iter().find(|(_, c)| c.name == name).map_or(name, |(id, _)| id);
+                let whose = format!("{} {}", caller.subject, channel);
+                let window = Duration::from_millis(POST_WINDOW_MS);
+                vec![Charge::new("channel", &whose, limits.slack_posts_per_second, window)]
+            }
+            Some((_, 2, _)) => tier(limits.slack_tier2_per_minute),
+            Some((_, 3, _)) => tier(limits.slack_tier3_per_minute),
+            Some((_, 4, _)) => tier(limits.slack_tier4_per_minute),
+            _ => Vec::new(),
+        }
     }
 
     fn route(&mut self, name: &str, args: &Map<String, Value>, now: Time) -> Result<Reply, String> {

@@ -23,11 +23,11 @@ pub(super) fn param<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
 
 impl Trello {
     pub(super) fn known_card(&self, id: &str) -> Result<String, Reply> {
-        let by_link = self.cards.iter().find(|(_, c)| id.len() == 8 && c.short_link == id).map(|(id, _)| id.clone());
-        match by_link {
-            Some(id) => Ok(id),
-            None => self.cards.contains_key(checked(id)?).then(|| id.to_owned()).ok_or_else(not_found),
+        if id.len() == 8 {
+            let by_link = self.cards.iter().find(|(_, card)| card.short_link == id);
+            return by_link.map(|(id, _)| id.clone()).ok_or_else(not_found);
         }
+        self.cards.contains_key(checked(id)?).then(|| id.to_owned()).ok_or_else(not_found)
     }
 
     pub(super) fn create_card(&mut self, params: &Params, now: Time) -> Result<Reply, Reply> {
