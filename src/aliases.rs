@@ -94,6 +94,7 @@ pub const VERBS: &[Verb] = &[
     verb("sandbox status", &[], Class::R),
     verb("sandbox traffic", &[], Class::M1),
     verb("sandbox up", &[], Class::M1),
+    verb("serve", &[], Class::M1),
     verb("undo", &[], Class::M2),
     verb("version", &[], Class::R),
 ];

@@ -23,6 +23,7 @@ pub mod queue;
 pub mod rate_limits;
 pub mod restart;
 pub mod sandbox;
+pub mod serve;
 pub mod undo;
 pub mod version;
 
@@ -76,6 +77,7 @@ commands! {
     "sandbox" => Sandbox(verbs sandbox::Verb),
     "history" => History(alone history::HistoryArgs),
     "undo" => Undo(alone undo::UndoArgs),
+    "serve" => Serve(alone serve::ServeArgs),
     "version" => Version(alone version::VersionArgs),
     "completions" => Completions(alone completions::CompletionsArgs),
     "man" => Man(alone man::ManArgs),
@@ -90,15 +92,12 @@ impl Command {
 
     /// Whether it deals with Ctrl-C itself.
     pub(crate) fn owns_signals(&self) -> bool {
-        matches!(self, Command::Sandbox(sandbox::Verb::Host(_)))
+        matches!(self, Command::Serve(_) | Command::Sandbox(sandbox::Verb::Host(_)))
     }
 
     /// Worker threads of its runtime; 0 for none beside the main thread.
     pub(crate) fn workers(&self) -> usize {
-        match self {
-            Command::Sandbox(sandbox::Verb::Host(_)) => 2,
-            _ => 0,
-        }
+        if self.owns_signals() { 2 } else { 0 }
     }
 }
 

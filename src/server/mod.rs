@@ -14,6 +14,7 @@ pub mod host;
 pub mod journal;
 pub mod lock;
 pub mod native;
+pub mod open;
 pub mod openapi;
 pub mod quota;
 pub mod refuse;
@@ -28,5 +29,6 @@ pub mod testing;
 mod tests;
 pub mod tokens;
 
+pub use open::{ServeOptions, Server};
 pub use run::{router, run};
 pub use state::ServerState;

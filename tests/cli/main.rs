@@ -5,4 +5,5 @@ mod frame;
 mod generated;
 mod guard;
 mod orchestrator;
+mod serve;
 mod world;

@@ -1,0 +1,130 @@
+//! Putting a service together: settings, log files, engine, and the edge in front of them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use super::audit::Audit;
+use super::config::ConfigRegistry;
+use super::lock::DataDirLock;
+use super::native::{NativeBackend, NativeOptions};
+use super::replay::Replays;
+use super::run::run;
+use super::state::ServerState;
+use super::telemetry::Telemetry;
+use super::tokens::Tokens;
+use crate::clock::Clock;
+use crate::platforms::Endpoints;
+
+/// What a service is opened with.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Where it keeps everything.
+    pub data_dir: PathBuf,
+    /// The environment word: `production`, `staging`, `sandbox`.
+    pub environment: String,
+    /// Where the platforms are.
+    pub endpoints: Endpoints,
+    /// The variables it takes settings from.
+    pub env: BTreeMap<String, String>,
+    /// Whether this is the practice ground, whose clock may be moved.
+    pub sandbox: bool,
+    /// Its clock.
+    pub clock: Clock,
+    /// Host names, besides addresses and `localhost`, that requests may name.
+    pub hosts: Vec<String>,
+    /// Whether the documented HTTP rate limits hold; off on loopback unless told.
+    pub http_limits: Option<bool>,
+}
+
+/// A service that is open, and executes and answers while [`Server::serve`] runs.
+pub struct Server {
+    state: ServerState,
+    config: Arc<ConfigRegistry>,
+    telemetry: Arc<Telemetry>,
+    engine: Arc<NativeBackend>,
+    // Last, so that it is free only after everything else is closed.
+    _lock: DataDirLock,
+}
+
+impl Server {
+    /// Opens everything in the data directory, in the order in which it is needed.
+    pub fn open(options: ServeOptions) -> anyhow::Result<Self> {
+        let ServeOptions { data_dir, environment, endpoints, env, sandbox, clock, hosts, http_limits } = options;
+        let lock = DataDirLock::take(&data_dir)?;
+        let started_at = clock.now();
+        let config = Arc::new(ConfigRegistry::open(&data_dir, env, clock.clone())?);
+        let telemetry = Telemetry::open(&data_dir, clock.clone())
+            .with_context(|| format!("cannot keep metrics and logs in {}", data_dir.display()))?;
+        config.teach(telemetry.redactor().clone());
+        telemetry.set_level(config.effective().log_level);
+        let tokens = Arc::new(Tokens::open(&data_dir, started_at)?);
+        let audit = Arc::new(Audit::open(&data_dir)?);
+        let replays = Arc::new(Replays::open(&data_dir, started_at)?);
+        let cannot_open = format!("cannot open the actions in {}", data_dir.display());
+        let engine = NativeBackend::open(NativeOptions {
+            data_dir,
+            clock: clock.clone(),
+            config: config.clone(),
+            telemetry: telemetry.clone(),
+            endpoints,
+            environment: environment.clone(),
+        })
+        .context(cannot_open)?;
+        let log = telemetry.clone();
+        let state = ServerState {
+            backend: engine.clone(),
+            tokens,
+            audit,
+            replays,
+            clock,
+            environment,
+            started_at,
+            sandbox,
+            hosts,
+            http_limits,
+            log: Arc::new(move |line| log.log(line)),
+        };
+        Ok(Server { state, config, telemetry, engine, _lock: lock })
+    }
+
+    /// What the routes share, for whoever serves them otherwise.
+    pub fn state(&self) -> &ServerState {
+        &self.state
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Arc<ConfigRegistry> {
+        &self.config
+    }
+
+    /// Executes and answers until `shutdown` ends; then answers what was asked, lets actions in flight finish within
+    /// `drain`, hands the rest back to the queue, and writes everything down.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        drain: Duration,
+        shutdown: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        self.engine.start();
+        let levels = tokio::spawn(follow_level(self.config.clone(), self.telemetry.clone()));
+        let served = run(listener, self.state.clone(), shutdown).await;
+        levels.abort();
+        self.engine.shutdown(drain).await;
+        let telemetry = self.telemetry.clone();
+        tokio::task::spawn_blocking(move || telemetry.flush()).await.context("the log writer failed")??;
+        served
+    }
+}
+
+/// Makes `LOG_LEVEL` hold as soon as it is set.
+async fn follow_level(config: Arc<ConfigRegistry>, telemetry: Arc<Telemetry>) {
+    let mut settings = config.subscribe();
+    while settings.changed().await.is_ok() {
+        telemetry.set_level(settings.borrow_and_update().log_level);
+    }
+}
