@@ -110,7 +110,8 @@ fn it_is_not_opened_to_others_by_mistake() {
     assert!(!world.path("data/serve").exists(), "nothing was made");
     let service = Service::start(world.line("serve -o jsonl --listen 0.0.0.0:0 --allow-remote"));
     let port = service.url().rsplit(':').next().unwrap();
-    let text = format!("context = \"x\"\n[contexts.x]\nurl = \"http://127.0.0.1:{port}\"\ncredential = {{ env = \"T\" }}\n");
+    let text =
+        format!("context = \"x\"\n[contexts.x]\nurl = \"http://127.0.0.1:{port}\"\ncredential = {{ env = \"T\" }}\n");
     world.write("config/config.toml", &text);
     world.line("queue status").env("T", "wrong").run().code(4);
 }
