@@ -8,6 +8,7 @@ pub use target::Target;
 pub use watch::WatchArgs;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use crate::aliases::Class;
 use crate::client::{Orchestrator, OrchestratorOptions};
@@ -16,7 +17,7 @@ use crate::error::{Explained, Kind};
 use crate::guard::{Approval, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
 use crate::output::{Output, Report, Style};
 use crate::platforms::{Clients, Credentials};
-use crate::settings::Settings;
+use crate::settings::{ContextKind, Settings};
 use crate::wire::{EffectKind, Time};
 
 /// What every command is handed.
@@ -107,11 +108,17 @@ impl App {
             .await
     }
 
-    /// The platforms of the context in use, spoken to directly with the credentials of this environment.
-    pub fn platforms(&self) -> anyhow::Result<Clients> {
+    /// The platforms of the context in use, spoken to directly: with the credentials of this environment, and in the
+    /// sandbox without any, since real keys are nothing for a simulator.
+    pub async fn platforms(&self) -> anyhow::Result<Clients> {
+        let context = self.settings.context()?;
+        if context.kind == ContextKind::Sandbox {
+            let endpoints = self.target().await?.platforms.clone().unwrap_or_default();
+            return Ok(Clients::new(endpoints, Credentials::from_env(&BTreeMap::new()), self.clock.clone()));
+        }
         let credentials = Credentials::from_env(self.settings.env.as_map());
         self.output.redactor.add(&credentials.secrets());
-        Ok(Clients::new(self.settings.context()?.platforms.clone(), credentials, self.clock.clone()))
+        Ok(Clients::new(context.platforms.clone(), credentials, self.clock.clone()))
     }
 
     /// Shows the plan and gets the consent. `None` after `--dry-run`; a declined plan is an error that ends with 10.
@@ -127,7 +134,7 @@ impl App {
             clock: &self.clock,
             env: &self.settings.env,
         };
-        let approval = guard.approve(plan)?;
+        let approval = guard.approve(plan).await?;
         *self.open.borrow_mut() = approval.as_ref().map(|a| a.receipt().clone());
         Ok(approval)
     }

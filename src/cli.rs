@@ -130,21 +130,28 @@ fn execute(flags: Flags, env: Env, command: Command, class: Option<Class>) -> Ex
         Err(error) => return finish(&early, Err(error)),
     };
     let result = match runtime(&command) {
-        Ok(runtime) => runtime.block_on(async {
-            if command.owns_signals() {
-                return command.run(&app).await;
-            }
-            tokio::select! {
-                result = command.run(&app) => result,
-                _ = tokio::signal::ctrl_c() => Err(Fault::new(Kind::Interrupted, "interrupted").into()),
-            }
-        }),
+        Ok(runtime) => {
+            let result = runtime.block_on(until_interrupted(command, &app));
+            // A question that nobody will answer any more is not waited for.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(error.into()),
     };
     if let Err(error) = &result {
         app.close_receipt(error);
     }
     finish(&app.output, result)
+}
+
+async fn until_interrupted(command: Command, app: &App) -> anyhow::Result<Outcome> {
+    if command.owns_signals() {
+        return command.run(app).await;
+    }
+    tokio::select! {
+        result = command.run(app) => result,
+        _ = tokio::signal::ctrl_c() => Err(Fault::new(Kind::Interrupted, "interrupted").into()),
+    }
 }
 
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
@@ -158,8 +165,14 @@ fn finish(output: &Output, result: anyhow::Result<Outcome>) -> ExitCode {
     match result {
         Ok(outcome) => outcome.exit_code().into(),
         Err(error) => {
-            output.error(&error);
-            Explained::from_error(&error).kind.exit_code().into()
+            let kind = Explained::from_error(&error).kind;
+            if kind == Kind::Interrupted && output.stderr.terminal && !output.format.is_json() {
+                // Whoever pressed Ctrl-C knows; the next prompt starts on a line of its own.
+                output.say("\n");
+            } else {
+                output.error(&error);
+            }
+            kind.exit_code().into()
         }
     }
 }

@@ -107,6 +107,7 @@ fn a_wrong_command_line_is_explained() {
     for (line, parts) in [
         ("", vec!["a command is missing", "opsctl --help"]),
         ("banana", vec!["there is no command `banana`", "opsctl --help"]),
+        ("help banana", vec!["there is no command `banana`"]),
         ("contxt list", vec!["there is no command `contxt`", "did you mean `opsctl context list`"]),
         ("contxt:list", vec!["there is no command `contxt:list`", "did you mean `opsctl context list`"]),
         ("context lsit", vec!["there is no command `context lsit`", "did you mean `opsctl context list`"]),
@@ -132,5 +133,66 @@ fn a_wrong_command_line_is_explained() {
             assert!(text.contains(part), "{line}: `{part}` is not in\n{text}");
         }
         assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+/// The runbook's spellings, each with the canonical words it stands for.
+const RUNBOOK: &str = "
+analytics:duplicates analyze duplicates|analytics:rate-limits analyze rate-limits|analyze:capacity analyze capacity
+analyze:corruption analyze corruption|analyze:failures analyze failures|analyze:fallbacks analyze fallbacks
+analyze:queries analyze queries|analyze:retries analyze retries|analyze:uptime analyze uptime
+approvals:overdue approvals overdue|approvals:pending approvals pending|backup:create backup create
+backup:verify backup verify|cache:clear cache clear|check:health check health
+check:key-expiration check key-expiration|check:key-permissions check key-permissions
+check:permissions check key-permissions|check:platform-status check platform-status
+circuit:history circuit history|circuit:reset circuit reset|circuit:status circuit status|clear:queue queue clear
+config:get config get|config:update-fallback config update-fallback|config:validate config validate
+dashboard:configure dashboard configure|dashboard:refresh dashboard refresh|db:check db check
+docs:generate docs generate|dr:test dr test|drive:delete drive delete|eventbus:check eventbus check
+executor:restart executor restart|executor:status executor status|google:refresh-token google refresh-token
+idempotency:check idempotency check|idempotency:clear idempotency clear|idempotency:list idempotency list
+issues:export issues export|logs:actions logs actions|logs:duplicates logs duplicates|logs:errors logs errors
+logs:executor logs platform|logs:fallback logs fallback|logs:idempotency logs idempotency
+logs:member2 logs member2|logs:platform logs platform|logs:rollback logs rollback|logs:search logs search
+logs:security logs security|logs:state logs state|logs:workers logs workers|logs:workflow logs workflow
+maintenance:daily maintenance daily|metrics:actions metrics actions|metrics:performance metrics performance
+metrics:requests metrics requests|monitor:platform monitor platform|notify:security-team notify security-team
+notion:delete notion delete|notion:find-duplicates notion find-duplicates
+notion:remove-duplicates notion remove-duplicates|pause:all pause all|queue:check queue check
+queue:clear queue clear|queue:pause queue pause|queue:remove queue remove|queue:resume queue resume
+queue:status queue status|queue:stuck queue stuck|rate-limits:status rate-limits status
+report:monthly report monthly|reset:circuit circuit reset|restart:all restart all
+restart:database restart database|restart:eventbus restart eventbus|restart:executors restart executors
+restart:queue restart queue|restart:workers restart workers|restore:point restore point|resume:all resume all
+resume:processing queue resume|rollback:force rollback force|rollback:retry rollback retry
+security:audit security audit|security:lockdown security lockdown|security:restore security restore
+security:rotate-keys security rotate-keys|sheets:delete-row sheets delete-row|slack:send slack send
+state:backups state backups|state:check state check|state:rebuild state rebuild|state:restore state restore
+system:status system status|test:auth test auth|test:connectivity test connectivity|test:sdk test sdk
+trello:archive trello archive|trello:archive-duplicates trello archive-duplicates
+trello:find-duplicates trello find-duplicates|validate:env validate env|verify:integrity verify integrity
+workflow:check-state workflow check-state|workflow:clear-failed workflow clear-failed
+workflow:compensate workflow compensate|workflow:execute workflow execute
+workflow:mark-completed workflow mark-completed|workflow:mark-resolved workflow mark-resolved
+workflow:rollback workflow rollback|workflow:rollback-failures workflow rollback-failures
+workflow:state workflow state|workflow:status workflow status|workflow:steps workflow steps
+workflows:failed workflow failed
+";
+
+#[test]
+fn the_runbooks_spellings_of_every_built_verb_run() {
+    let rows: Vec<&str> = RUNBOOK.split(['|', '\n']).filter(|row| !row.is_empty()).collect();
+    assert_eq!(rows.len(), 116, "each verb of the runbook with a colon");
+    for row in rows {
+        let (typed, canonical) = row.split_once(' ').unwrap();
+        if !aliases::VERBS.iter().any(|verb| verb.name == canonical) {
+            continue;
+        }
+        let words: Vec<OsString> = ["opsctl"].into_iter().chain(canonical.split(' ')).map(Into::into).collect();
+        let (noun, verb) = typed.split_once(':').unwrap();
+        for line in [vec!["opsctl", typed], vec!["opsctl", noun, verb], vec!["opsctl", &canonical.replace(' ', ":")]] {
+            let line: Vec<OsString> = line.into_iter().map(Into::into).collect();
+            assert_eq!(aliases::rewrite(line), words, "{typed}");
+        }
     }
 }

@@ -119,7 +119,8 @@ fn unknown_argument(argument: &str, args: &[OsString], hint: String) -> Fault {
 
 /// An unknown command, or a noun without a verb.
 fn command_fault(typed: &[OsString], args: &[OsString]) -> Fault {
-    let Some(at) = aliases::command_position(typed) else {
+    let at = aliases::command_position(typed).map(|at| if typed[at] == "help" { at + 1 } else { at });
+    let Some(at) = at.filter(|at| *at < typed.len()) else {
         return Fault::usage("a command is missing").hint("see `opsctl --help`");
     };
     let first = typed[at].to_string_lossy().into_owned();

@@ -1,7 +1,7 @@
 //! Who is asked what: the friction of a change is computed from what it does, how much, and whether it can be undone.
 
 use super::plan::{Plan, is_production};
-use super::prompt::Prompt;
+use super::prompt::{Prompt, is_yes};
 use crate::aliases::Class;
 use crate::error::{Fault, Kind};
 
@@ -41,7 +41,7 @@ pub struct Situation<'a> {
 }
 
 /// Gets the consent, or the fault that says what is missing. The reason typed meanwhile is returned.
-pub fn obtain(plan: &Plan, situation: &Situation<'_>) -> Result<Option<String>, Fault> {
+pub async fn obtain(plan: &Plan, situation: &Situation<'_>) -> Result<Option<String>, Fault> {
     let can_ask = situation.prompt.can_ask();
     let ask = question(plan);
     let context = plan.context.name.as_str();
@@ -68,10 +68,10 @@ pub fn obtain(plan: &Plan, situation: &Situation<'_>) -> Result<Option<String>, 
         if !can_ask {
             return Err(missing(plan, if answered { Ask::Nothing } else { ask }, true));
         }
-        let typed = situation.prompt.text("Reason, for the audit trail:").map_err(|e| declined(plan, &e))?;
+        let typed = situation.prompt.text("Reason, for the audit trail:").await.map_err(|e| declined(plan, &e))?;
         reason = typed.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
         if reason.is_none() {
-            return Err(Fault::new(Kind::Declined, format!("{} was declined", sentence(plan)))
+            return Err(Fault::new(Kind::Declined, format!("{} was declined", plan.title))
                 .because("no reason was given, nothing was sent")
                 .hint("pass --reason TEXT"));
         }
@@ -81,19 +81,29 @@ pub fn obtain(plan: &Plan, situation: &Situation<'_>) -> Result<Option<String>, 
     }
     let said_yes = match ask {
         Ask::Nothing => true,
-        Ask::YesNo => situation.prompt.yes_no(&blast(plan)).map_err(|e| declined(plan, &e))?,
-        Ask::Count => typed(plan, situation, &plan.items.to_string())?,
-        Ask::Name => typed(plan, situation, context)?,
+        Ask::YesNo => {
+            let answer = situation.prompt.text(&format!("{} [y/N]", blast(plan))).await;
+            is_yes(answer.map_err(|e| declined(plan, &e))?.as_deref())
+        }
+        Ask::Count => typed(plan, situation, &plan.items.to_string()).await?,
+        Ask::Name => typed(plan, situation, context).await?,
     };
     if said_yes {
         return Ok(reason);
     }
-    Err(Fault::new(Kind::Declined, format!("{} was declined", sentence(plan))).because("nothing was sent"))
+    Err(refused(plan, Kind::Declined))
 }
 
-fn typed(plan: &Plan, situation: &Situation<'_>, expected: &str) -> Result<bool, Fault> {
+/// They said no, in whatever way.
+fn refused(plan: &Plan, kind: Kind) -> Fault {
+    Fault::new(kind, format!("{} was declined", plan.title))
+        .because("nothing was sent")
+        .hint("review the plan with --dry-run")
+}
+
+async fn typed(plan: &Plan, situation: &Situation<'_>, expected: &str) -> Result<bool, Fault> {
     let question = format!("{} Type {expected} to go on:", blast(plan));
-    let answer = situation.prompt.text(&question).map_err(|e| declined(plan, &e))?;
+    let answer = situation.prompt.text(&question).await.map_err(|e| declined(plan, &e))?;
     Ok(answer.is_some_and(|a| a.trim() == expected))
 }
 
@@ -107,13 +117,9 @@ fn blast(plan: &Plan) -> String {
     format!("{title} in {}{count}?", plan.context.name)
 }
 
-fn sentence(plan: &Plan) -> &str {
-    &plan.title
-}
-
 fn declined(plan: &Plan, error: &std::io::Error) -> Fault {
     let kind = if error.kind() == std::io::ErrorKind::Interrupted { Kind::Interrupted } else { Kind::Declined };
-    Fault::new(kind, format!("{} was declined", sentence(plan))).because("nothing was sent")
+    refused(plan, kind)
 }
 
 /// Nobody can be asked and the flags do not say enough.
@@ -129,7 +135,7 @@ fn missing(plan: &Plan, ask: Ask, reason: bool) -> Fault {
         flags.push("--reason TEXT".into());
     }
     let what = if ask == Ask::Nothing { "a reason" } else { "confirmation" };
-    let mut fault = Fault::new(Kind::Declined, format!("{} needs {what}", sentence(plan)));
+    let mut fault = Fault::new(Kind::Declined, format!("{} needs {what}", plan.title));
     if ask == Ask::Name && plan.change.says_yes() {
         fault = fault.because("it cannot be undone, so --yes is not enough");
     }
@@ -138,6 +144,8 @@ fn missing(plan: &Plan, ask: Ask, reason: bool) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::super::plan::{ChangeArgs, PlanContext, Step, Undo};
     use super::super::prompt::Scripted;
     use super::*;
@@ -156,7 +164,12 @@ mod tests {
     }
 
     fn asked(plan: &Plan, prompt: &Scripted) -> Result<Option<String>, Fault> {
-        obtain(plan, &Situation { prompt, sandbox: false })
+        consent(plan, prompt, false)
+    }
+
+    /// Prepared answers never wait.
+    fn consent(plan: &Plan, prompt: &Scripted, sandbox: bool) -> Result<Option<String>, Fault> {
+        obtain(plan, &Situation { prompt, sandbox }).now_or_never().expect("an answer at once")
     }
 
     fn yes() -> ChangeArgs {
@@ -232,7 +245,7 @@ mod tests {
     #[test]
     fn the_sandbox_goes_ahead_only_when_nobody_can_be_asked() {
         let plan = plan(Class::M3, 100, Undo::None, ChangeArgs::default());
-        assert!(obtain(&plan, &Situation { prompt: &Scripted::nobody(), sandbox: true }).is_ok());
-        assert!(obtain(&plan, &Situation { prompt: &Scripted::answers(["n"]), sandbox: true }).is_err());
+        assert!(consent(&plan, &Scripted::nobody(), true).is_ok());
+        assert!(consent(&plan, &Scripted::answers(["n"]), true).is_err());
     }
 }

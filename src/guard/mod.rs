@@ -104,7 +104,7 @@ pub struct Guard<'a> {
 
 impl Guard<'_> {
     /// Shows the plan, gets the consent, opens the receipt. `None` after `--dry-run`; a declined plan is an error.
-    pub fn approve(&self, plan: &Plan) -> anyhow::Result<Option<Approval>> {
+    pub async fn approve(&self, plan: &Plan) -> anyhow::Result<Option<Approval>> {
         let mut plan = plan.clone();
         let environment = self.context.environment.clone().or_else(|| self.server_environment.clone());
         plan.context = PlanContext { name: self.context.name.clone(), url: self.url.clone(), environment };
@@ -124,7 +124,7 @@ impl Guard<'_> {
             self.output.say(&crate::output::draw(&plan, self.output.stderr)?);
         }
         let sandbox = self.context.kind == ContextKind::Sandbox;
-        let typed = obtain(&plan, &Situation { prompt: self.prompt, sandbox })?;
+        let typed = obtain(&plan, &Situation { prompt: self.prompt, sandbox }).await?;
         let given = plan.change.reason.as_deref().map(str::trim).filter(|r| !r.is_empty()).map(str::to_owned);
         let reason = given.or(typed);
         let operator = operator(self.env);

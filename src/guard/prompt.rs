@@ -1,58 +1,86 @@
 //! Asking the person.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use futures_util::future::{LocalBoxFuture, ready};
 
 use crate::secret::Secret;
+
+/// What asking gives.
+pub type Answer<'a, T> = LocalBoxFuture<'a, io::Result<T>>;
 
 /// Somebody who can be asked. Every answer that is not plainly given is a no.
 pub trait Prompt {
     /// Whether there is somebody: stdin and stderr are both terminals.
     fn can_ask(&self) -> bool;
-    /// y/N, default no.
-    fn yes_no(&self, question: &str) -> io::Result<bool>;
     /// A line of text; `None` at end of input.
-    fn text(&self, question: &str) -> io::Result<Option<String>>;
+    fn text<'a>(&'a self, question: &'a str) -> Answer<'a, Option<String>>;
     /// A secret, not echoed.
-    fn secret(&self, question: &str) -> io::Result<Secret>;
+    fn secret<'a>(&'a self, question: &'a str) -> Answer<'a, Secret>;
 }
 
-/// The person at the terminal.
+/// Whether an answer to `[y/N]` is a yes.
+pub(super) fn is_yes(answer: Option<&str>) -> bool {
+    answer.is_some_and(|a| matches!(a.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// The person at the terminal. The keyboard is read on a thread of its own, so that Ctrl-C ends the command at once.
 pub struct Terminal;
-
-fn as_io(error: dialoguer::Error) -> io::Error {
-    let dialoguer::Error::IO(error) = error;
-    error
-}
 
 impl Prompt for Terminal {
     fn can_ask(&self) -> bool {
-        // `dialoguer` reads the keyboard even when stdin is a file, so both ends are looked at here.
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
-    fn yes_no(&self, question: &str) -> io::Result<bool> {
-        let answer = self.text(&format!("{question} [y/N]"))?;
-        Ok(answer.is_some_and(|a| matches!(a.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
+    fn text<'a>(&'a self, question: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(async move {
+            let mut err = io::stderr();
+            write!(err, "{question} ").and_then(|()| err.flush())?;
+            on_a_thread(|| {
+                let mut line = String::new();
+                let read = io::stdin().lock().read_line(&mut line)?;
+                if read == 0 {
+                    // End of input leaves the cursor behind the question.
+                    writeln!(io::stderr())?;
+                    return Ok(None);
+                }
+                Ok(Some(line))
+            })
+            .await
+        })
     }
 
-    fn text(&self, question: &str) -> io::Result<Option<String>> {
-        let question = question.trim_end_matches(':');
-        let answer = dialoguer::Input::<String>::new()
-            .with_prompt(question)
-            .allow_empty(true)
-            .interact_text_on(&dialoguer::console::Term::stderr());
-        match answer.map_err(as_io) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            other => other.map(Some),
+    fn secret<'a>(&'a self, question: &'a str) -> Answer<'a, Secret> {
+        let question = question.trim_end_matches(':').to_owned();
+        Box::pin(async move {
+            let mut echo = EchoBack { needed: true };
+            let typed = on_a_thread(move || {
+                let prompt = dialoguer::Password::new().with_prompt(question).allow_empty_password(true);
+                let typed = prompt.interact_on(&dialoguer::console::Term::stderr());
+                typed.map_err(|dialoguer::Error::IO(error)| error)
+            })
+            .await;
+            echo.needed = false;
+            typed.map(Secret::new)
+        })
+    }
+}
+
+async fn on_a_thread<T: Send + 'static>(read: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+}
+
+/// Turns the terminal's echo on again when the question is left by Ctrl-C: the thread that turned it off is not
+/// waited for.
+struct EchoBack {
+    needed: bool,
+}
+
+impl Drop for EchoBack {
+    fn drop(&mut self) {
+        if self.needed {
+            let _ = std::process::Command::new("stty").arg("echo").status();
         }
-    }
-
-    fn secret(&self, question: &str) -> io::Result<Secret> {
-        let typed = dialoguer::Password::new()
-            .with_prompt(question)
-            .interact_on(&dialoguer::console::Term::stderr())
-            .map_err(as_io)?;
-        Ok(Secret::new(typed))
     }
 }
 
@@ -80,6 +108,11 @@ impl Scripted {
     pub fn asked(&self) -> Vec<String> {
         self.asked.borrow().clone()
     }
+
+    fn next(&self, question: &str) -> Option<String> {
+        self.asked.borrow_mut().push(question.to_owned());
+        self.answers.borrow_mut().pop_front()
+    }
 }
 
 impl Prompt for Scripted {
@@ -87,16 +120,11 @@ impl Prompt for Scripted {
         self.present
     }
 
-    fn yes_no(&self, question: &str) -> io::Result<bool> {
-        Ok(matches!(self.text(question)?.as_deref(), Some("y" | "yes")))
+    fn text<'a>(&'a self, question: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(ready(Ok(self.next(question))))
     }
 
-    fn text(&self, question: &str) -> io::Result<Option<String>> {
-        self.asked.borrow_mut().push(question.to_owned());
-        Ok(self.answers.borrow_mut().pop_front())
-    }
-
-    fn secret(&self, question: &str) -> io::Result<Secret> {
-        Ok(Secret::new(self.text(question)?.unwrap_or_default()))
+    fn secret<'a>(&'a self, question: &'a str) -> Answer<'a, Secret> {
+        Box::pin(ready(Ok(Secret::new(self.next(question).unwrap_or_default()))))
     }
 }

@@ -6,4 +6,6 @@ mod generated;
 mod guard;
 mod orchestrator;
 mod serve;
+mod terminal;
+mod watch;
 mod world;

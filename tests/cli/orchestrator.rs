@@ -19,6 +19,7 @@ struct Inner {
     items: BTreeMap<String, &'static str>,
     pauses: Vec<String>,
     writes: Vec<Write>,
+    down: bool,
 }
 
 /// One request that was not a GET.
@@ -77,6 +78,11 @@ impl Orchestrator {
         self.inner.lock().unwrap().items[id].to_owned()
     }
 
+    /// While down, every request is answered with 503.
+    pub fn set_down(&self, down: bool) {
+        self.inner.lock().unwrap().down = down;
+    }
+
     /// Puts an item somewhere, as a colleague would.
     pub fn put(&self, id: &str, state: &'static str) {
         self.inner.lock().unwrap().items.insert(id.to_owned(), state);
@@ -86,6 +92,7 @@ impl Orchestrator {
 fn router(inner: Shared) -> Router {
     Router::new()
         .route("/admin/v1", get(info))
+        .route("/queue", get(queue))
         .route("/admin/v1/pauses", get(pauses).post(pause))
         .route("/admin/v1/pauses/resume", post(resume))
         .route("/admin/v1/queue/items", get(items))
@@ -109,6 +116,9 @@ async fn keep(
         let error = json!({"code": "AUTH_ERROR", "message": "the token is not valid", "retriable": false});
         return (StatusCode::UNAUTHORIZED, Json(json!({ "error": error }))).into_response();
     }
+    if inner.lock().unwrap().down {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     if method != Method::GET {
         let kept = headers.iter().filter_map(|(n, v)| Some((n.to_string(), v.to_str().ok()?.to_owned())));
         let write = Write { line: format!("{method} {}", uri.path()), headers: kept.collect() };
@@ -124,6 +134,14 @@ async fn info(State(inner): State<Shared>) -> Json<Value> {
     Json(json!({
         "name": "opsctl serve", "version": "0.1.0", "apiMin": 1, "apiMax": 1, "environment": environment,
         "engine": "native", "capabilities": {}, "now": NOW, "startedAt": NOW, "role": "admin",
+    }))
+}
+
+async fn queue(State(inner): State<Shared>) -> Json<Value> {
+    let waiting = inner.lock().unwrap().items.values().filter(|state| **state == "queued").count();
+    Json(json!({
+        "totalQueued": waiting, "byPriority": {"critical": 0, "high": 0, "normal": waiting, "low": 0},
+        "avgWaitTime": 0, "workerUtilization": 0.0,
     }))
 }
 
