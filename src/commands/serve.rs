@@ -66,7 +66,8 @@ pub struct ServeArgs {
 
     /// How far the practice ground's clock is ahead, in milliseconds
     #[arg(long, value_name = "MS", hide = true, requires = "sandbox", default_value_t = 0)]
-    clock_offset: u32,
+    #[arg(value_parser = clap::value_parser!(i64).range(0..))]
+    clock_offset: i64,
 }
 
 /// What a service says of itself once it answers.
@@ -96,7 +97,7 @@ impl ServeArgs {
         // Before anything is open: a signal that comes now must still end in order.
         let mut stop = Stop::new()?;
         let clock = Clock::system();
-        clock.set_offset_ms(self.clock_offset.into());
+        clock.set_offset_ms(self.clock_offset);
         let data_dir = self.data_dir.clone().unwrap_or_else(|| app.settings.places.serve());
         let data_dir = std::path::absolute(&data_dir).context("cannot name the data directory")?;
         let server = Server::open(ServeOptions {

@@ -26,6 +26,10 @@ use crate::wire::{
 const LIMIT: Duration = Duration::from_secs(30);
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Errors of a kind that have to be in the log to be noticed.
+const ERRORS: u64 = 3;
+/// Most items that a scenario may leave in the queue when it ends; they run by themselves.
+const BACKLOG: usize = 20;
 /// What the correlation ids of a scenario's actions start with.
 const MARK: &str = "scenario-";
 /// How long an item waits before it is stuck, and a little more.
@@ -88,8 +92,8 @@ impl Scenario {
             Scenario::CircuitOpen => &[
                 "opsctl circuit status notion",
                 "opsctl logs errors --platform notion --limit 10",
-                "opsctl sandbox scenario clear",
-                "opsctl reset:circuit notion",
+                "opsctl check health notion --external",
+                "opsctl test auth notion",
             ],
             Scenario::RateLimited => &[
                 "opsctl rate-limits status notion",
@@ -151,13 +155,10 @@ pub async fn bring_about(ground: &Ground, scenario: Scenario, now: Time) -> anyh
     };
     let facts = facts.with_context(|| format!("{scenario} did not come about"))?;
     let key_file = ground.key_file(Platform::Notion).display().to_string();
-    let next = scenario.next().iter().map(|line| format!("{} --context sandbox", line.replace("KEY_FILE", &key_file)));
-    // The sandbox's own verbs need no context.
-    let next = next.map(|line| match line.contains("opsctl sandbox") {
-        true => line.trim_end_matches(" --context sandbox").to_owned(),
-        false => line,
-    });
-    Ok(Made { scenario: Some(scenario), facts, next: next.collect() })
+    let lines = scenario.next().iter().map(|line| line.replace("KEY_FILE", &key_file));
+    let mut next: Vec<String> = lines.map(|line| format!("{line} --context sandbox")).collect();
+    next.push("opsctl sandbox scenario clear".into());
+    Ok(Made { scenario: Some(scenario), facts, next })
 }
 
 /// What a scenario works with.
@@ -181,7 +182,7 @@ impl Stage<'_> {
         })
         .await?;
         Ok(vec![
-            format!("{stuck} items wait for more than 10 minutes"),
+            format!("{} wait for more than 10 minutes", count(stuck, "item")),
             "Slack answers 429 to every message".into(),
             format!("the sandbox's clock is {} minutes ahead", ahead / 60_000),
         ])
@@ -203,7 +204,7 @@ impl Stage<'_> {
             Ok(limits.into_iter().find(|l| l.platform == Platform::Notion && l.percentage >= 100))
         })
         .await?;
-        let refused = self.error_of(&[ErrorCode::RateLimited]).await?;
+        let refused = self.errors_of(ErrorCode::RateLimited).await?;
         Ok(vec![
             format!(
                 "Notion's limit is at {}%: {} of {} in {}",
@@ -219,7 +220,7 @@ impl Stage<'_> {
         let file = self.ground.key_file(Platform::Notion);
         write_private(&file, key.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
         self.send(Platform::Notion, Some(Priority::Critical), 3).await?;
-        let refused = self.error_of(&[ErrorCode::AuthError]).await?;
+        let refused = self.errors_of(ErrorCode::AuthError).await?;
         let auth = until("the key is still accepted", || async {
             let auth: AuthStatus = self.ground.admin.get("/admin/v1/platforms/notion/auth").await?;
             Ok((!auth.authenticated).then_some(auth))
@@ -227,7 +228,7 @@ impl Stage<'_> {
         .await?;
         let why = auth.error.unwrap_or_else(|| "no reason given".into());
         Ok(vec![
-            format!("{revoked} key of Notion revoked; it answers: {why}"),
+            format!("{} of Notion revoked; it answers: {why}", count(revoked, "key")),
             refused,
             format!("a new key is in {}", file.display()),
         ])
@@ -268,15 +269,15 @@ impl Stage<'_> {
         Ok(format!("Notion's circuit is OPEN after {} failures{until}", circuit.failure_count))
     }
 
-    async fn error_of(&self, codes: &[ErrorCode]) -> anyhow::Result<String> {
+    async fn errors_of(&self, code: ErrorCode) -> anyhow::Result<String> {
         let since = self.now;
         until("no such error is logged", || async {
             let path = format!("/admin/v1/logs/errors?limit=1000&platform=notion&since={since}");
             let log: ErrorLog = self.ground.admin.get(&path).await?;
-            let found = log.by_code.iter().find(|(code, count)| codes.contains(code) && **count > 0);
-            Ok(found.map(|(code, count)| {
+            let found = log.by_code.iter().find(|(found, errors)| **found == code && **errors >= ERRORS);
+            Ok(found.map(|(code, errors)| {
                 let word = serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned));
-                format!("{count} errors {} in the log", word.unwrap_or_default())
+                format!("{} {} in the log", count(*errors, "error"), word.unwrap_or_default())
             }))
         })
         .await
@@ -316,11 +317,11 @@ pub async fn clear(ground: &Ground, now: Time) -> anyhow::Result<Made> {
     for vendor in ["notion", "trello", "slack", "google"] {
         let _: Value = ground.control.post(&format!("/feeds/{vendor}"), &json!({"indicator": "none"})).await?;
     }
-    facts.push(format!("{lifted} faults lifted"));
+    facts.push(format!("{} lifted", count(lifted, "fault")));
     facts.extend(renew_key(ground).await?);
     let removed = remove_leftovers(ground).await?;
     if removed > 0 {
-        facts.push(format!("{removed} waiting items of the scenario taken out of the queue"));
+        facts.push(format!("{} of the scenario taken out of the queue", count(removed, "waiting item")));
     }
     facts.extend(close_circuits(ground, now).await?);
     ground.set_scenario(None).await?;
@@ -355,14 +356,14 @@ async fn renew_key(ground: &Ground) -> anyhow::Result<Option<String>> {
 }
 
 /// Takes what the scenarios submitted out of the queue: their backlog would go on for minutes.
-async fn remove_leftovers(ground: &Ground) -> anyhow::Result<usize> {
+async fn remove_leftovers(ground: &Ground) -> anyhow::Result<u64> {
     let items: QueueItems = ground.admin.get("/admin/v1/queue/items?view=queued&limit=10000").await?;
     let ours = |i: &QueueItem| i.correlation_id.as_deref().is_some_and(|c| c.starts_with(MARK));
     let ids: Vec<String> = items.items.into_iter().filter(ours).map(|i| i.action_id).collect();
-    if ids.is_empty() {
+    if ids.len() <= BACKLOG {
         return Ok(0);
     }
-    let count = ids.len();
+    let count = ids.len() as u64;
     let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(ids) };
     let _: ChangeAnswer = ground.admin.post("/admin/v1/queue/clear", &request).await?;
     Ok(count)
@@ -403,6 +404,10 @@ async fn close_circuits(ground: &Ground, now: Time) -> anyhow::Result<Option<Str
         CIRCUIT_WAIT.as_secs(),
         names.join(", ")
     )))
+}
+
+fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// Looks until there is something to see.
