@@ -105,23 +105,29 @@ impl Queue {
 
     /// A queue with these items, in any order.
     pub fn load(items: impl IntoIterator<Item = Item>) -> Self {
+        let items: BTreeMap<Seq, Item> = items.into_iter().map(|item| (item.seq, item)).collect();
         let mut queue = Queue::new();
-        for item in items {
-            queue.push(item);
+        for item in items.values() {
+            queue.enlist(item);
         }
+        queue.items = items;
         queue
     }
 
     /// Adds an item, or puts one back: it keeps its place in the order of acceptance.
     pub fn push(&mut self, item: Item) {
         self.remove(item.seq);
+        self.enlist(&item);
+        self.items.insert(item.seq, item);
+    }
+
+    fn enlist(&mut self, item: &Item) {
         self.counts[item.priority as usize] += 1;
         self.queued_at_sum += i128::from(item.queued_at.0);
         if item.joins_batches() {
             self.batches.entry(item.batch).or_default().insert(item.seq);
         }
-        self.place(&item);
-        self.items.insert(item.seq, item);
+        self.place(item);
     }
 
     /// Takes an item out.

@@ -13,7 +13,7 @@ use crate::engine::queue::{Item, Lane, Queue, Seq, Wait};
 use crate::engine::slow_start::SlowStart;
 use crate::engine::throttle::Throttle;
 use crate::server::config::Effective;
-use crate::wire::{ActionType, CircuitState, CircuitTransition, Pause, PauseScope, Platform, Time};
+use crate::wire::{ActionType, CircuitState, CircuitTransition, ExecutorState, Pause, PauseScope, Platform, Time};
 
 /// One platform's share of the state.
 #[derive(Debug)]
@@ -260,7 +260,10 @@ impl Core {
             };
         }
         if !post.executor.takes_work(now) {
-            return format!("executor {}", post.executor.state(now));
+            return match post.executor.state(now) {
+                ExecutorState::Unconfigured => format!("a credential for {}", item.target()),
+                state => format!("executor {state}"),
+            };
         }
         if !post.circuit.admits(now) {
             return format!("circuit {}", post.circuit.state(now));

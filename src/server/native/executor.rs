@@ -65,10 +65,9 @@ impl Executor {
         self.back_at.filter(|at| *at > now)
     }
 
-    /// An executor without a credential still takes actions: they fail with the platform's name in the message, instead
-    /// of waiting for ever.
+    /// Whether actions are given to it. Without a credential they would only fail, so they wait until there is one.
     pub(super) fn takes_work(&self, now: Time) -> bool {
-        matches!(self.state(now), ExecutorState::Running | ExecutorState::Unconfigured)
+        self.state(now) == ExecutorState::Running
     }
 
     pub(super) fn crashed(&mut self, now: Time, what: String) {

@@ -130,12 +130,15 @@ fn verdict(
     let down = match (state, circuit, auth) {
         (ExecutorState::Restarting, ..) => Some("it crashed and restarts".to_owned()),
         (_, CircuitState::Open, _) => Some("its circuit is OPEN".to_owned()),
-        (ExecutorState::Unconfigured, ..) => Some("no credential is configured".to_owned()),
         (.., Some(refusal)) => Some(format!("authentication failed: {refusal}")),
         _ => None,
     };
     if down.is_some() {
         return (ExecutorHealth::Down, down);
+    }
+    // A team may not use all five platforms.
+    if state == ExecutorState::Unconfigured {
+        return (ExecutorHealth::Degraded, Some("no credential is configured: its actions wait".into()));
     }
     if circuit == CircuitState::HalfOpen {
         return (ExecutorHealth::Degraded, Some("its circuit is HALF_OPEN".into()));

@@ -17,6 +17,7 @@ mod health;
 mod intake;
 mod ops;
 mod outcome;
+mod queue_ops;
 mod restart;
 mod runtime;
 pub mod store;
@@ -85,6 +86,7 @@ impl NativeBackend {
             let fault = crate::error::Fault::new(crate::error::Kind::Failed, error.to_string());
             anyhow::Error::new(fault.hint(error.advice()))
         })?;
+        runtime::tell_telemetry(&options.telemetry, &options.config.effective());
         let mut core = Core::new(options.config.effective(), now);
         let (recovered, waiting) = restore(&store, &mut core)
             .map_err(|error| anyhow::anyhow!("{error}; {}", error.advice()))

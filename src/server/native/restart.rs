@@ -7,6 +7,7 @@ use super::bus::Event;
 use super::calls;
 use super::core::Halt;
 use super::runtime::Runtime;
+use super::store::journal::SavedAuth;
 use crate::engine::queue::Seq;
 use crate::server::backend::Refusal;
 use crate::server::telemetry::{LogLine, Part};
@@ -19,12 +20,14 @@ pub(super) struct Parts {
     restarting: Option<Component>,
     pub prune_at: Time,
     pub prune_from: Seq,
+    pub keep_auth_at: Time,
+    pub kept_auths: Vec<(Platform, SavedAuth)>,
 }
 
 impl Parts {
     pub(super) fn new(now: Time) -> Self {
         let by_part = Component::ALL.iter().map(|part| (*part, (now, 0))).collect();
-        Parts { by_part, restarting: None, prune_at: now, prune_from: 0 }
+        Parts { by_part, restarting: None, prune_at: now, prune_from: 0, keep_auth_at: now, kept_auths: Vec::new() }
     }
 
     /// Since when a part runs, and how often it was restarted.

@@ -18,12 +18,14 @@ use super::store::{Store, StoreError, journal};
 use crate::clock::Clock;
 use crate::engine::queue::Seq;
 use crate::platforms::CallEvent;
-use crate::server::config::ConfigRegistry;
+use crate::server::config::{ConfigRegistry, Effective};
 use crate::server::telemetry::{CallRecord, LogLine, Part, Telemetry};
 use crate::wire::{CircuitTransition, ErrorCode, Platform, RestartPart, Time};
 
 /// Longest the timekeeper sleeps: the sandbox's clock may jump, and settings may expire.
 const TICK: Duration = Duration::from_secs(1);
+/// Between two writes of when each platform last accepted us.
+const KEEP_AUTH_EVERY: Duration = Duration::from_secs(60);
 /// Between two rounds of dropping old rows.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -211,11 +213,7 @@ impl Runtime {
     pub(super) async fn shutdown(&self, limit: Duration) {
         self.core().halt = Some(Halt::Stop);
         let (finished, back) = self.drain(None, limit).await;
-        let auths: Vec<_> = {
-            let core = self.core();
-            Platform::ALL.iter().map(|p| (*p, core.post(*p).executor.auth.clone())).collect()
-        };
-        self.later(move |conn| auths.iter().try_for_each(|(p, auth)| journal::save_auth(conn, *p, auth)));
+        self.keep_auth();
         self.telemetry
             .log(LogLine::info(Part::Service, "Stopped").field("finished", finished).field("handedBack", back));
         self.store.close().await;
@@ -235,7 +233,35 @@ impl Runtime {
         self.telemetry.call_finished(&CallRecord { at: now, platform: event.platform, error: event.code });
     }
 
+    /// Keeps what changed of the platforms' last answers to who we are.
+    fn keep_auth(&self) {
+        let auths: Vec<_> = {
+            let core = self.core();
+            Platform::ALL.iter().map(|p| (*p, core.post(*p).executor.auth.clone())).collect()
+        };
+        let changed = {
+            let mut parts = self.parts();
+            let changed: Vec<_> = auths.iter().filter(|auth| !parts.kept_auths.contains(auth)).cloned().collect();
+            parts.kept_auths = auths;
+            changed
+        };
+        if !changed.is_empty() {
+            self.later(move |conn| changed.iter().try_for_each(|(p, auth)| journal::save_auth(conn, *p, auth)));
+        }
+    }
+
     fn housekeeping(&self, now: Time) {
+        let auth_due = {
+            let mut parts = self.parts();
+            let due = now >= parts.keep_auth_at;
+            if due {
+                parts.keep_auth_at = now + KEEP_AUTH_EVERY;
+            }
+            due
+        };
+        if auth_due {
+            self.keep_auth();
+        }
         match self.config.expire(now) {
             Ok(expired) => {
                 for over in expired {
@@ -261,8 +287,8 @@ impl Runtime {
                 move |outcome| {
                     let (Some(this), Ok((_, next))) = (weak.upgrade(), outcome) else { return };
                     let mut parts = this.parts();
-                    parts.prune_from = next;
-                    if next > 0 {
+                    parts.prune_from = next.unwrap_or(0);
+                    if next.is_some() {
                         // More to look at: in the next tick, so that work comes between.
                         parts.prune_at = now;
                     }
@@ -306,12 +332,19 @@ async fn keep_time(runtime: Weak<Runtime>, wake: Arc<Notify>) {
     }
 }
 
+/// Log lines hide the loaded secrets and follow `LOG_LEVEL`.
+pub(super) fn tell_telemetry(telemetry: &Telemetry, settings: &Effective) {
+    telemetry.redactor().add(settings.credentials.values());
+    telemetry.set_level(settings.log_level);
+}
+
 /// Makes settings hold as soon as they are in force.
-async fn follow_settings(runtime: Weak<Runtime>, mut settings: watch::Receiver<Arc<crate::server::config::Effective>>) {
+async fn follow_settings(runtime: Weak<Runtime>, mut settings: watch::Receiver<Arc<Effective>>) {
     while settings.changed().await.is_ok() {
         let Some(this) = runtime.upgrade() else { return };
-        let now_held = settings.borrow_and_update().clone();
-        this.core().refresh(now_held);
+        let held = settings.borrow_and_update().clone();
+        tell_telemetry(&this.telemetry, &held);
+        this.core().refresh(held);
         this.pump();
     }
 }

@@ -374,16 +374,20 @@ pub struct Outcome {
 
 /// Records how an action ended. A failed one frees its idempotency key, so that it can be submitted again.
 pub fn finish(conn: &Connection, end: &Outcome) -> Result<(), StoreError> {
-    let (attempts, version): (u32, u64) = if end.status == ActionStatus::InDoubt {
+    let ended: Option<(u32, u64)> = if end.status == ActionStatus::InDoubt {
         conn.prepare_cached(
             "UPDATE queue SET state = 3, due = NULL, wait = 0, in_doubt = 1, version = version + 1 WHERE seq = ? \
              RETURNING attempts, version",
         )?
-        .query_row([end.seq], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_row([end.seq], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?
     } else {
         conn.prepare_cached("DELETE FROM queue WHERE seq = ? RETURNING attempts, version + 1")?
-            .query_row([end.seq], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_row([end.seq], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?
     };
+    // Written before: an end that was sent twice changes nothing the second time.
+    let Some((attempts, version)) = ended else { return Ok(()) };
     if end.status == ActionStatus::Failed {
         conn.prepare_cached("DELETE FROM idempotency WHERE seq = ?")?.execute([end.seq])?;
     }

@@ -17,7 +17,7 @@ pub const KEEP_TRANSITIONS: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Actions kept at most, whatever their age.
 const KEEP_ROWS: i64 = 1_000_000;
 /// Rows dropped per transaction, so that work never waits for housekeeping.
-const PRUNE_STEP: i64 = 500;
+const PRUNE_STEP: i64 = 2000;
 
 /// Keeps a circuit's state, and the transition that led there.
 pub fn save_circuit(
@@ -153,38 +153,37 @@ pub fn auths(conn: &Connection) -> Result<Vec<(Platform, SavedAuth)>, StoreError
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Drops a bounded number of rows that are too old. Gives how many went and where to go on; 0 rows when all is done.
-pub fn prune(conn: &Connection, from: Seq, now: Time) -> Result<(u64, Seq), StoreError> {
+/// Drops a bounded number of rows that are too old. Gives how many actions went and where to go on, if there is more.
+pub fn prune(conn: &Connection, from: Seq, now: Time) -> Result<(u64, Option<Seq>), StoreError> {
     conn.execute("DELETE FROM circuit_transitions WHERE at < ?", [now.minus(KEEP_TRANSITIONS).0])?;
-    conn.execute(
+    let keys = conn.execute(
         "DELETE FROM idempotency WHERE seq IN \
          (SELECT seq FROM idempotency WHERE expires_at < ? ORDER BY seq LIMIT ?)",
         [now.0, PRUNE_STEP],
     )?;
     let newest: Seq = conn.query_row("SELECT coalesce(max(seq), 0) FROM actions", [], |row| row.get(0))?;
     let oldest_allowed = now.minus(KEEP_ACTIONS).0;
-    let mut query =
-        conn.prepare_cached("SELECT seq, ended_at, status FROM actions WHERE seq > ? ORDER BY seq LIMIT ?")?;
-    let looked: Vec<(Seq, Option<i64>, i64)> = query
-        .query_map([from, PRUNE_STEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<Result<_, _>>()?;
+    let mut query = conn.prepare_cached("SELECT seq, ended_at FROM actions WHERE seq > ? ORDER BY seq LIMIT ?")?;
+    let looked: Vec<(Seq, Option<i64>)> =
+        query.query_map([from, PRUNE_STEP], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
     let mut dropped = 0;
-    for (seq, ended_at, _) in &looked {
-        let old = ended_at.is_some_and(|at| at < oldest_allowed);
-        let too_many = *seq <= newest - KEEP_ROWS && ended_at.is_some();
-        if old || too_many {
-            conn.prepare_cached("DELETE FROM payloads WHERE seq = ?")?.execute([seq])?;
-            conn.prepare_cached("DELETE FROM queue WHERE seq = ? AND state >= 2")?.execute([seq])?;
-            conn.prepare_cached("DELETE FROM actions WHERE seq = ?")?.execute([seq])?;
-            dropped += 1;
+    let (mut next, mut young) = (from, false);
+    for (seq, ended_at) in looked {
+        next = seq;
+        // What waits or runs is kept, however old.
+        let Some(ended_at) = ended_at else { continue };
+        // Actions are in the order of acceptance: behind the first young one nothing is old enough.
+        young = ended_at >= oldest_allowed && seq > newest - KEEP_ROWS;
+        if young {
+            break;
         }
+        conn.prepare_cached("DELETE FROM payloads WHERE seq = ?")?.execute([seq])?;
+        conn.prepare_cached("DELETE FROM queue WHERE seq = ? AND state >= 2")?.execute([seq])?;
+        conn.prepare_cached("DELETE FROM actions WHERE seq = ?")?.execute([seq])?;
+        dropped += 1;
     }
-    // Actions are in the order of acceptance: behind the first young one nothing is old enough.
-    let reached_young = looked
-        .last()
-        .is_none_or(|(seq, ended_at, _)| ended_at.is_some_and(|at| at >= oldest_allowed) && *seq > newest - KEEP_ROWS);
-    let next = if reached_young { 0 } else { looked.last().map_or(0, |(seq, ..)| *seq) };
-    Ok((dropped, next))
+    let more = (next > from && !young) || keys as i64 == PRUNE_STEP;
+    Ok((dropped, more.then_some(next)))
 }
 
 /// Writes a probe row and reads it back.

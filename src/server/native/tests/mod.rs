@@ -3,4 +3,5 @@
 mod changes;
 mod execution;
 mod recovery;
+mod with_sims;
 mod world;

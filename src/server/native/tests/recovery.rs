@@ -12,12 +12,11 @@ use crate::clock::Clock;
 use crate::platforms::{CallOutcome, Lookup, Platform};
 use crate::wire::*;
 
-/// Runs a service in a runtime of its own that is torn down at once, as a kill would.
+/// Opens a service in a runtime of its own that is torn down at once, as a kill would.
 fn killed<T>(folder: &Arc<Folder>, settings: &[(&str, &str)], life: impl AsyncFnOnce(&World) -> T) -> T {
     let runtime = Runtime::new().unwrap();
     let result = runtime.block_on(async {
         let world = World::opened(Arc::clone(folder), Clock::system(), settings);
-        world.backend.start();
         life(&world).await
     });
     runtime.shutdown_timeout(Duration::from_secs(5));
@@ -28,6 +27,7 @@ fn killed<T>(folder: &Arc<Folder>, settings: &[(&str, &str)], life: impl AsyncFn
 fn what_waited_is_executed_and_what_was_sent_is_looked_for() {
     let folder = Arc::new(Folder::new("recovery"));
     let ids = killed(&folder, &[("QUEUE_WORKERS", "1")], async |world| {
+        world.backend.start();
         world.script.then(Act::Hang);
         let sent = world.submit(page("sent")).await;
         world.until_true("it is sent", async || world.script.calls() == 1).await;
@@ -36,6 +36,7 @@ fn what_waited_is_executed_and_what_was_sent_is_looked_for() {
     killed(&folder, &[], async |world| {
         let there = CallOutcome { result: json!({"id": "there"}), served_by_marker: true };
         *world.script.found.lock().unwrap() = Some(Ok(Lookup::Found(there)));
+        world.backend.start();
         let sent = world.until(&ids[0], ActionStatus::Success).await;
         assert_eq!(sent.result.unwrap()["id"], "there");
         world.until(&ids[1], ActionStatus::Success).await;
@@ -51,6 +52,7 @@ fn what_waited_is_executed_and_what_was_sent_is_looked_for() {
 fn pauses_and_circuits_outlast_a_kill() {
     let folder = Arc::new(Folder::new("kept"));
     killed(&folder, &[("MAX_RETRY_ATTEMPTS", "0")], async |world| {
+        world.backend.start();
         for n in 0..5 {
             world.script.fail(ErrorCode::ServiceDown);
             let id = world.submit(page(&format!("p{n}"))).await;
@@ -60,6 +62,7 @@ fn pauses_and_circuits_outlast_a_kill() {
         world.queues().pause(PauseScope::All, &reason).await.unwrap();
     });
     killed(&folder, &[], async |world| {
+        world.backend.start();
         let circuit = world.circuit(Platform::Notion).await.status;
         assert_eq!((circuit.state, circuit.failure_count), (CircuitState::Open, 5));
         let pauses = world.queues().pauses().await.unwrap();
@@ -72,6 +75,7 @@ fn pauses_and_circuits_outlast_a_kill() {
 fn a_graceful_stop_hands_back_what_does_not_finish() {
     let folder = Arc::new(Folder::new("stop"));
     let id = killed(&folder, &[], async |world| {
+        world.backend.start();
         world.script.then(Act::Hang);
         let id = world.submit(page("hangs")).await;
         world.until(&id, ActionStatus::Executing).await;
@@ -83,6 +87,7 @@ fn a_graceful_stop_hands_back_what_does_not_finish() {
         id
     });
     killed(&folder, &[], async |world| {
+        world.backend.start();
         world.until(&id, ActionStatus::Success).await;
         assert_eq!(world.script.looked.lock().unwrap().len(), 1);
     });
@@ -93,12 +98,14 @@ fn a_row_whose_preparation_was_never_kept_was_never_sent() {
     let folder = Arc::new(Folder::new("prepared"));
     let row = json!({"type": "log", "platform": "sheets", "data": {"spreadsheetId": "s", "values": [["a"]]}});
     let id = killed(&folder, &[], async |world| {
+        world.backend.start();
         world.script.then(Act::Hang);
         let id = world.submit(row).await;
         world.until_true("it is sent", async || world.script.calls() == 1).await;
         id
     });
     killed(&folder, &[], async |world| {
+        world.backend.start();
         world.until(&id, ActionStatus::Success).await;
         let looked = world.script.looked.lock().unwrap().clone();
         assert_eq!(looked[0].prepared, Some(json!({"for": "sheets"})));

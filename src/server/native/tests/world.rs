@@ -126,6 +126,13 @@ pub(crate) const FAST: &[(&str, &str)] = &[
     ("DRIVE_RATE_LIMIT", "100000"),
     ("SHEETS_RATE_LIMIT", "100000"),
     ("RETRY_INITIAL_DELAY", "1"),
+    ("NOTION_API_KEY", "ntn_12345678901abcdefghijklmnopqrstuvwxyz123456789"),
+    ("TRELLO_API_KEY", "0123456789abcdef0123456789abcdef"),
+    ("TRELLO_TOKEN", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+    ("SLACK_BOT_TOKEN", "xoxb-123456789012-1234567890123-abcdefghijklmnopqrstuvwx"),
+    ("GOOGLE_CLIENT_ID", "123-abc.apps.googleusercontent.com"),
+    ("GOOGLE_CLIENT_SECRET", "GOCSPX-0123456789abcdefghij"),
+    ("GOOGLE_REFRESH_TOKEN", "1//0123456789abcdefghij"),
 ];
 
 fn environment(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
