@@ -17,6 +17,7 @@ use crate::error::{Explained, Kind};
 use crate::guard::{Approval, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
 use crate::output::{Output, Report, Style};
 use crate::platforms::{Clients, Credentials};
+use crate::sandbox::Place;
 use crate::settings::{ContextKind, Settings};
 use crate::wire::{EffectKind, Time};
 
@@ -119,6 +120,13 @@ impl App {
         let credentials = Credentials::from_env(self.settings.env.as_map());
         self.output.redactor.add(&credentials.secrets());
         Ok(Clients::new(context.platforms.clone(), credentials, self.clock.clone()))
+    }
+
+    /// Keeps a sandbox that is being watched from stopping by itself.
+    fn keep_sandbox(&self) {
+        if self.settings.context().is_ok_and(|context| context.kind == ContextKind::Sandbox) {
+            Place::of(&self.settings.places).touch();
+        }
     }
 
     /// Shows the plan and gets the consent. `None` after `--dry-run`; a declined plan is an error that ends with 10.

@@ -47,6 +47,7 @@ impl App {
         };
         let mut shown = Shown::default();
         loop {
+            self.keep_sandbox();
             match look().await {
                 Ok((report, _)) => self.show(&mut shown, &report, every)?,
                 Err(error) => self.show_gap(&mut shown, error, every)?,

@@ -18,7 +18,7 @@ use crate::error::{self, Kind};
 use crate::http::Method;
 use crate::wire::{
     ActionRequest, AuthStatus, ChangeAnswer, CircuitState, CircuitStatus, ClearRequest, ConfigSet, ErrorCode, ErrorLog,
-    ExecutorHealth, ExecutorStatus, Platform, Priority, QueueItem, QueueItems, RateLimitStatus, RestartRequest, Time,
+    ExecutorHealth, ExecutorStatus, Pause, Platform, Priority, QueueItem, QueueItems, RateLimitStatus, RestartRequest, Time,
     words,
 };
 
@@ -143,6 +143,7 @@ pub async fn bring_about(ground: &Ground, scenario: Scenario, now: Time) -> anyh
             .hint("end it with `opsctl sandbox scenario clear`")
             .into());
     }
+    ensure_running(ground).await?;
     ground.set_scenario(Some(scenario.as_str())).await?;
     let stage = Stage { ground, scenario, log: Member2::new(ground.place.member2_log()), now };
     let facts = match scenario {
@@ -159,6 +160,18 @@ pub async fn bring_about(ground: &Ground, scenario: Scenario, now: Time) -> anyh
     let mut next: Vec<String> = lines.map(|line| format!("{line} --context sandbox")).collect();
     next.push("opsctl sandbox scenario clear".into());
     Ok(Made { scenario: Some(scenario), facts, next })
+}
+
+/// While processing is paused nothing fails and nothing recovers.
+async fn ensure_running(ground: &Ground) -> anyhow::Result<()> {
+    let pauses: Vec<Pause> = ground.admin.get("/admin/v1/pauses").await?;
+    if pauses.is_empty() {
+        return Ok(());
+    }
+    Err(error::Fault::new(Kind::Conflict, "the sandbox's orchestrator is paused")
+        .because("nothing is executed, so nothing can be seen to fail or to recover")
+        .hint("end the pause with `opsctl resume all --context sandbox`, then repeat the command")
+        .into())
 }
 
 /// What a scenario works with.
@@ -318,6 +331,7 @@ pub async fn clear(ground: &Ground, now: Time) -> anyhow::Result<Made> {
         let _: Value = ground.control.post(&format!("/feeds/{vendor}"), &json!({"indicator": "none"})).await?;
     }
     facts.push(format!("{} lifted", count(lifted, "fault")));
+    ensure_running(ground).await?;
     facts.extend(renew_key(ground).await?);
     let removed = remove_leftovers(ground).await?;
     if removed > 0 {

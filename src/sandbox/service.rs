@@ -57,6 +57,8 @@ async fn try_start(needs: &Needs<'_>, port: u16) -> anyhow::Result<Running> {
         .envs(needs.credentials)
         .args(["-o", "jsonl", "serve", "--sandbox", "--listen", &format!("127.0.0.1:{port}")])
         .args(["--clock-offset", &needs.clock_offset_ms.to_string()])
+        // What hangs in a simulator is handed back soon.
+        .args(["--drain", "3s"])
         .arg("--data-dir")
         .arg(place.data())
         .arg("--endpoints")

@@ -24,7 +24,7 @@ pub struct TrafficArgs {
     #[arg(value_name = "on|off", value_parser = ["on", "off"], hide_possible_values = true)]
     switch: Option<String>,
 
-    /// Actions a minute, 1 to 600; the platforms' limits let about 100 through without a queue
+    /// Actions a minute, 1 to 600; up to about 300 no queue builds up
     #[arg(long, value_name = "PER_MINUTE", value_parser = clap::value_parser!(u32).range(1..=600))]
     rate: Option<u32>,
 }
