@@ -18,8 +18,8 @@ use crate::error::{self, Kind};
 use crate::http::Method;
 use crate::wire::{
     ActionRequest, AuthStatus, ChangeAnswer, CircuitState, CircuitStatus, ClearRequest, ConfigSet, ErrorCode, ErrorLog,
-    ExecutorHealth, ExecutorStatus, Pause, Platform, Priority, QueueItem, QueueItems, RateLimitStatus, RestartRequest, Time,
-    words,
+    ExecutorHealth, ExecutorStatus, Pause, Platform, Priority, QueueItem, QueueItems, RateLimitStatus, RestartRequest,
+    Time, words,
 };
 
 /// How long a symptom may take to show.
