@@ -21,6 +21,17 @@ pub enum Class {
 }
 
 impl Class {
+    /// Its word in plans.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Class::R => "R",
+            Class::Rx => "RX",
+            Class::M1 => "M1",
+            Class::M2 => "M2",
+            Class::M3 => "M3",
+        }
+    }
+
     /// The sentence for a help page.
     pub const fn effect(self) -> &'static str {
         match self {

@@ -14,95 +14,151 @@ const EMERGENCY: [(&str, &str, &str); 6] = [
     ("restart all", "restart all", "Restart the orchestrator's parts in order"),
 ];
 
-/// Headings with their nouns, in the runbook's order.
-const GROUPS: [(&str, &[(&str, &str)]); 7] = [
+/// A noun and what it is about.
+type Noun = (&'static str, &'static str);
+
+/// Headings with their lines, in the runbook's order; nouns that share a line share its text there, so that the page
+/// stays on one screen when every noun is built.
+const GROUPS: [(&str, &[(&[Noun], &str)]); 7] = [
     (
         "Health and status",
         &[
-            ("check", "Look at health, keys, permissions"),
-            ("system", "One screen about everything, worst first"),
-            ("executor", "The executors of the platforms"),
-            ("circuit", "Circuit breakers"),
-            ("rate-limits", "Rate limits"),
-            ("metrics", "Performance, requests, actions"),
-            ("monitor", "Follow a platform"),
+            (&[("check", "Look at health, keys, permissions")], ""),
+            (&[("system", "One screen about everything, worst first")], ""),
+            (&[("executor", "The executors of the platforms")], ""),
+            (&[("circuit", "Circuit breakers")], ""),
+            (&[("rate-limits", "Rate limits")], ""),
+            (
+                &[
+                    ("metrics", "Performance, requests, actions"),
+                    ("monitor", "Follow a platform"),
+                    ("wait", "Wait for a state"),
+                ],
+                "Numbers; follow a platform; wait for a state",
+            ),
         ],
     ),
     (
         "Queue and work",
         &[
-            ("queue", "What waits, is stuck, or failed"),
-            ("pause", "Stop taking work"),
-            ("resume", "Take work again"),
-            ("restart", "Restart parts of the orchestrator"),
-            ("workflow", "Workflows and their steps"),
-            ("rollback", "Roll back again, or past refusals"),
-            ("idempotency", "Keys that keep work from running twice"),
-            ("approvals", "Decisions that wait for a person"),
+            (&[("queue", "What waits, is stuck, or failed")], ""),
+            (
+                &[
+                    ("pause", "Stop taking work"),
+                    ("resume", "Take work again"),
+                    ("restart", "Restart parts of the orchestrator"),
+                ],
+                "Stop, go on, restart parts",
+            ),
+            (
+                &[("workflow", "Workflows and their steps"), ("rollback", "Roll back again, or past refusals")],
+                "Workflows and taking them back",
+            ),
+            (
+                &[
+                    ("idempotency", "Keys that keep work from running twice"),
+                    ("approvals", "Decisions that wait for a person"),
+                ],
+                "Keys against repeats; decisions that wait",
+            ),
         ],
     ),
     (
         "Logs and analysis",
         &[
-            ("logs", "Errors, executors, workflows"),
-            ("analyze", "Questions over many records"),
-            ("report", "Reports"),
-            ("issues", "Export what went wrong"),
-            ("dashboard", "Dashboards"),
-            ("benchmark", "Measure the orchestrator"),
+            (&[("logs", "Errors, executors, workflows")], ""),
+            (
+                &[
+                    ("analyze", "Questions over many records"),
+                    ("report", "Reports"),
+                    ("issues", "Export what went wrong"),
+                    ("docs", "Generated documents"),
+                ],
+                "Questions over many records",
+            ),
+            (
+                &[("dashboard", "Dashboards"), ("benchmark", "Measure the orchestrator")],
+                "Dashboards; measure the orchestrator",
+            ),
         ],
     ),
     (
         "Platforms and keys",
         &[
-            ("test", "Sign in to the platforms"),
-            ("validate", "Look at keys without showing them"),
-            ("google", "Google tokens"),
-            ("notion", "Pages and databases"),
-            ("trello", "Cards and boards"),
-            ("slack", "Messages"),
-            ("drive", "Files"),
-            ("sheets", "Rows"),
+            (
+                &[
+                    ("test", "Sign in to the platforms"),
+                    ("validate", "Look at keys without showing them"),
+                    ("google", "Google tokens"),
+                ],
+                "Sign in, look at keys",
+            ),
+            (
+                &[
+                    ("notion", "Pages and databases"),
+                    ("trello", "Cards and boards"),
+                    ("slack", "Messages"),
+                    ("drive", "Files"),
+                    ("sheets", "Rows"),
+                ],
+                "Work on the platforms' own objects",
+            ),
         ],
     ),
     (
         "Settings and storage",
         &[
-            ("config", "Settings of the orchestrator"),
-            ("cache", "Response caches"),
-            ("db", "The store"),
-            ("eventbus", "The event bus"),
-            ("state", "Stored state"),
-            ("backup", "Backups"),
-            ("restore", "Go back to a point in time"),
-            ("verify", "Compare state with the platforms"),
+            (&[("config", "Settings of the orchestrator")], ""),
+            (
+                &[("cache", "Response caches"), ("db", "The store"), ("eventbus", "The event bus")],
+                "Caches, store and event bus",
+            ),
+            (
+                &[
+                    ("state", "Stored state"),
+                    ("backup", "Backups"),
+                    ("restore", "Go back to a point in time"),
+                    ("verify", "Compare state with the platforms"),
+                ],
+                "Stored state and backups",
+            ),
         ],
     ),
     (
         "Routine and emergency procedures",
         &[
-            ("maintenance", "Daily, weekly and monthly checks"),
-            ("security", "Lockdown, keys, audit"),
-            ("notify", "Tell people"),
-            ("dr", "Disaster recovery tests"),
-            ("docs", "Generated documents"),
+            (&[("maintenance", "Daily, weekly and monthly checks")], ""),
+            (
+                &[("security", "Lockdown, keys, audit"), ("notify", "Tell people"), ("dr", "Disaster recovery tests")],
+                "Lockdown, keys, audit; recovery tests",
+            ),
         ],
     ),
     (
         "This tool",
         &[
-            ("context", "Which orchestrator to talk to"),
-            ("sandbox", "A practice ground with faults on demand"),
-            ("serve", "Run the orchestrator"),
-            ("token", "Tokens of the orchestrator"),
-            ("history", "What was changed from here"),
-            ("undo", "Take a change back"),
-            ("apply", "Execute a saved plan"),
-            ("wait", "Wait for a state"),
-            ("api", "Any admin API call"),
-            ("completions", "Shell completions"),
-            ("man", "Manual pages"),
-            ("version", "Versions"),
+            (&[("context", "Which orchestrator to talk to")], ""),
+            (&[("sandbox", "A practice ground with faults on demand")], ""),
+            (
+                &[
+                    ("serve", "Run the orchestrator"),
+                    ("token", "Tokens of the orchestrator"),
+                    ("api", "Any admin API call"),
+                ],
+                "Run the orchestrator; its tokens; any call",
+            ),
+            (
+                &[
+                    ("history", "What was changed from here"),
+                    ("undo", "Take a change back"),
+                    ("apply", "Execute a saved plan"),
+                ],
+                "What was changed from here, and taking it back",
+            ),
+            (
+                &[("completions", "Shell completions"), ("man", "Manual pages"), ("version", "Versions")],
+                "Completions, manual, versions",
+            ),
         ],
     ),
 ];
@@ -114,28 +170,40 @@ Global options:
       --context NAME      local, sandbox, or one of yours
       --color WHEN        auto, always or never
       --timeout DURATION  limit for a whole call: 500ms, 30s
-  -q, --quiet             no notes      -v, --verbose  say more
-  -h, --help              help          -V, --version  version
+  -q, --quiet   -v, --verbose   -h, --help   -V, --version
 ";
 
 /// The whole page.
 pub(super) fn root() -> String {
+    page(|words| VERBS.iter().any(|v| v.name == words || v.name.split(' ').next() == Some(words)))
+}
+
+/// The page with the verbs and nouns that are there.
+pub(super) fn page(is_built: impl Fn(&str) -> bool) -> String {
     let mut page = String::from(
         "The on-call engineer's tool for an AI-operations orchestrator\n\nUsage: opsctl [OPTIONS] COMMAND [VERB] ...\n",
     );
-    let mut section = |heading: &str, lines: &mut dyn Iterator<Item = (&str, &str)>| {
-        let mut started = false;
+    let mut section = |heading: &str, lines: Vec<(String, &str)>| {
+        if !lines.is_empty() {
+            let _ = writeln!(page, "\n{heading}:");
+        }
         for (words, about) in lines {
-            if !std::mem::replace(&mut started, true) {
-                let _ = writeln!(page, "\n{heading}:");
-            }
-            let _ = writeln!(page, "  {words:<26}{about}");
+            let _ = writeln!(page, "  {words:<30} {about}");
         }
     };
-    let emergency = EMERGENCY.iter().filter(|(verb, ..)| VERBS.iter().any(|v| v.name == *verb));
-    section("Emergencies", &mut emergency.map(|(_, line, about)| (*line, *about)));
-    for (heading, nouns) in GROUPS {
-        section(heading, &mut nouns.iter().filter(|(noun, _)| is_built(noun)).copied());
+    let emergency = EMERGENCY.iter().filter(|(verb, ..)| is_built(verb));
+    section("Emergencies", emergency.map(|(_, line, about)| ((*line).to_owned(), *about)).collect());
+    for (heading, lines) in GROUPS {
+        let line = |(nouns, together): &(&[Noun], &'static str)| {
+            let built: Vec<&Noun> = nouns.iter().filter(|(noun, _)| is_built(noun)).collect();
+            let about = match built.as_slice() {
+                [] => return None,
+                [(_, about)] => *about,
+                _ => *together,
+            };
+            Some((built.iter().map(|(noun, _)| *noun).collect::<Vec<_>>().join(", "), about))
+        };
+        section(heading, lines.iter().filter_map(line).collect());
     }
     page.push('\n');
     page.push_str(FLAGS);
@@ -145,9 +213,6 @@ pub(super) fn root() -> String {
 
 /// The line about a noun.
 pub(crate) fn about(noun: &str) -> Option<&'static str> {
-    GROUPS.iter().flat_map(|(_, nouns)| nouns.iter()).find(|(name, _)| *name == noun).map(|(_, about)| *about)
-}
-
-fn is_built(noun: &str) -> bool {
-    VERBS.iter().any(|v| v.name.split(' ').next() == Some(noun))
+    let lines = GROUPS.iter().flat_map(|(_, lines)| lines.iter());
+    lines.flat_map(|(nouns, _)| nouns.iter()).find(|(name, _)| *name == noun).map(|(_, about)| *about)
 }

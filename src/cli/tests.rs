@@ -53,9 +53,10 @@ fn lines_of(text: &StyledStr) -> Vec<String> {
 
 #[test]
 fn help_fits_the_screen() {
-    let root = help::root();
-    assert!(root.lines().count() <= 60, "{} lines", root.lines().count());
-    assert!(root.lines().all(|l| l.chars().count() <= 80), "{root}");
+    for root in [help::root(), help::page(|_| true)] {
+        assert!(root.lines().count() <= 60, "{} lines:\n{root}", root.lines().count());
+        assert!(root.lines().all(|l| l.chars().count() <= 80), "{root}");
+    }
     for (words, mut verb) in all() {
         let lines = lines_of(&verb.render_help());
         assert!(lines.len() <= 24, "{words} -h has {} lines:\n{}", lines.len(), lines.join("\n"));

@@ -80,8 +80,13 @@ pub fn fault_of(error: &clap::Error, typed: &[OsString], args: &[OsString]) -> F
             }
         }
         ErrorKind::MissingRequiredArgument => {
-            Fault::usage(format!("{} is missing", if argument.is_empty() { "an argument" } else { &argument }))
-                .hint(see_help)
+            let fault =
+                Fault::usage(format!("{} is missing", if argument.is_empty() { "an argument" } else { &argument }));
+            let usage = text(ContextKind::Usage).unwrap_or_default();
+            match usage.trim().strip_prefix("Usage: ") {
+                Some(usage) => fault.because(format!("it is used like this: {usage}")).hint(see_help),
+                None => fault.hint(see_help),
+            }
         }
         ErrorKind::ArgumentConflict => {
             let other = text(ContextKind::PriorArg).unwrap_or_else(|| "another argument".into());

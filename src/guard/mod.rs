@@ -192,5 +192,17 @@ pub fn operator(env: &Env) -> String {
         .ok()
         .or_else(|| env.non_empty("HOSTNAME").map(str::to_owned));
     let host = host.as_deref().map(str::trim).filter(|h| !h.is_empty()).unwrap_or("unknown");
-    format!("{}@{host}", user.unwrap_or("unknown"))
+    format!("{}@{host}", user.map_or_else(numeric_user, str::to_owned))
+}
+
+/// The user's number, where the environment has no name: a bare service, a container.
+fn numeric_user() -> String {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if let Ok(process) = std::fs::metadata("/proc/self") {
+            return format!("uid-{}", process.uid());
+        }
+    }
+    "unknown".to_owned()
 }

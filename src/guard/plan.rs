@@ -176,13 +176,7 @@ pub struct Plan {
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn class_word<S: serde::Serializer>(class: &Class, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_str(match class {
-        Class::R => "R",
-        Class::Rx => "RX",
-        Class::M1 => "M1",
-        Class::M2 => "M2",
-        Class::M3 => "M3",
-    })
+    s.serialize_str(class.as_str())
 }
 
 impl Plan {
@@ -291,7 +285,7 @@ impl Report for Plan {
             Ask::Count => "asks for the count",
             Ask::Name => "asks for the context's name",
         };
-        page.line(format_args!("{} change{plural}, {}, {undo}, {asks}", self.items, self.class.effect()))
+        page.line(format_args!("{} change{plural}, class {}, {undo}, {asks}", self.items, self.class.as_str()))
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
@@ -175,18 +174,25 @@ async fn run_command(command: &CommandLine) -> anyhow::Result<Secret> {
 pub fn read_secret_file(path: &Path) -> anyhow::Result<Secret> {
     let shown = path.display();
     let fault = || Fault::new(Kind::NotAuthenticated, format!("cannot read the secret in {shown}"));
+    let not_read = |error: std::io::Error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "the server makes its token file when it first starts; is the path right?",
+            _ => "check that the file is yours and has mode 0600",
+        };
+        anyhow::Error::from(error).context(fault().hint(hint))
+    };
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path).with_context(|| format!("{shown}")).context(fault())?.permissions().mode();
+        let mode = std::fs::metadata(path).map_err(not_read)?.permissions().mode();
         if mode & 0o077 != 0 {
             let because = format!("others can read it (mode {:04o})", mode & 0o7777);
             return Err(fault().because(because).hint(format!("chmod 600 {shown}")).into());
         }
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("{shown}")).context(fault())?;
+    let text = std::fs::read_to_string(path).map_err(not_read)?;
     match text.trim() {
-        "" => Err(fault().because("it is empty").into()),
+        "" => Err(fault().because("it is empty").hint("write the token into it").into()),
         secret => Ok(Secret::new(secret)),
     }
 }
