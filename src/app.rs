@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::{Explained, Kind};
 use crate::guard::{Approval, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
 use crate::output::{Output, Report, Style};
-use crate::platforms::{Clients, Credentials};
+use crate::platforms::{Clients, Credentials, Endpoints};
 use crate::sandbox::Place;
 use crate::settings::{ContextKind, Settings};
 use crate::wire::{EffectKind, Time};
@@ -92,6 +92,17 @@ impl App {
         self.target.get_or_try_init(resolve).await
     }
 
+    /// Where the platforms of the context in use are, for what is asked straight from this machine.
+    pub async fn endpoints(&self) -> anyhow::Result<Endpoints> {
+        let context = self.settings.context()?;
+        // Only the sandbox has to be asked; everywhere else no token is needed for this.
+        let told = match context.kind {
+            ContextKind::Sandbox => self.target().await?.platforms.clone(),
+            _ => None,
+        };
+        Ok(told.unwrap_or_else(|| context.platforms.clone()))
+    }
+
     /// The admin API of the context in use. Nothing is sent before the first call.
     pub async fn orchestrator(&self) -> anyhow::Result<&Orchestrator> {
         self.orchestrator
@@ -112,14 +123,13 @@ impl App {
     /// The platforms of the context in use, spoken to directly: with the credentials of this environment, and in the
     /// sandbox without any, since real keys are nothing for a simulator.
     pub async fn platforms(&self) -> anyhow::Result<Clients> {
-        let context = self.settings.context()?;
-        if context.kind == ContextKind::Sandbox {
-            let endpoints = self.target().await?.platforms.clone().unwrap_or_default();
-            return Ok(Clients::new(endpoints, Credentials::from_env(&BTreeMap::new()), self.clock.clone()));
-        }
-        let credentials = Credentials::from_env(self.settings.env.as_map());
+        let env = match self.settings.context()?.kind {
+            ContextKind::Sandbox => BTreeMap::new(),
+            _ => self.settings.env.as_map().clone(),
+        };
+        let credentials = Credentials::from_env(&env);
         self.output.redactor.add(&credentials.secrets());
-        Ok(Clients::new(context.platforms.clone(), credentials, self.clock.clone()))
+        Ok(Clients::new(self.endpoints().await?, credentials, self.clock.clone()))
     }
 
     /// Keeps a sandbox that is being watched from stopping by itself.

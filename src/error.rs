@@ -94,6 +94,8 @@ pub enum Outcome {
     SomeFailed,
     /// The answer is partial because somebody did not answer: exit code 7. The report already said who.
     Unreachable,
+    /// The code of another convention: what `--exit-style check` says to a monitoring system.
+    Code(u8),
 }
 
 impl Outcome {
@@ -104,6 +106,7 @@ impl Outcome {
             Outcome::Problem => Kind::CheckFailed.exit_code(),
             Outcome::SomeFailed => Kind::SomeFailed.exit_code(),
             Outcome::Unreachable => Kind::Unreachable.exit_code(),
+            Outcome::Code(code) => code,
         }
     }
 }

@@ -127,7 +127,8 @@ impl Orchestrator {
         let url = self
             .options
             .url
-            .join(path.trim_start_matches('/'))
+            // `./` keeps a first segment with a colon from being read as another address.
+            .join(&format!("./{}", path.trim_start_matches('/')))
             .map_err(|e| Fault::usage(format!("`{path}` is not a path")).because(e.to_string()))?;
         let body = body.map(serde_json::to_vec).transpose()?;
         let headers = self.headers(&effect, body.is_some())?;
@@ -337,7 +338,9 @@ fn hint_of(code: ErrorCode, context: &str) -> String {
     match code {
         ErrorCode::AuthError => return format!("check the token with `opsctl context check {context}`"),
         ErrorCode::PermissionDenied => "use a token with a higher role; an admin makes one with `opsctl token create`",
-        ErrorCode::NotFound => "list what there is, for example with `opsctl queue status` or `opsctl api /admin/v1`",
+        ErrorCode::NotFound => {
+            "list what there is, for example with `opsctl queue status` or `opsctl api GET /admin/v1`"
+        }
         ErrorCode::ValidationError => "correct what the message names; `--help` says what the command takes",
         ErrorCode::Conflict | ErrorCode::DuplicateError => {
             "look again and repeat the command: the plan is made anew from what is there now"

@@ -22,6 +22,20 @@ impl FromStr for PlatformArg {
     }
 }
 
+/// The platforms that were named, each once and in that order; all of them when none was.
+pub fn each_once(named: &[PlatformArg]) -> Vec<Platform> {
+    if named.is_empty() {
+        return Platform::ALL.to_vec();
+    }
+    let mut wanted = Vec::new();
+    for PlatformArg(platform) in named {
+        if !wanted.contains(platform) {
+            wanted.push(*platform);
+        }
+    }
+    wanted
+}
+
 /// `--since`.
 #[derive(Args, Clone, Debug)]
 pub struct SinceArgs {

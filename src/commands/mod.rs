@@ -9,21 +9,32 @@
 //! 4. For a new noun: a line in `commands!` below, and one in `cli::help` if it is not there yet.
 //! 5. `OPSCTL_BLESS=1 cargo test generated` rewrites the man pages and completions.
 
+pub mod api;
 pub mod args;
 pub mod brakes;
 pub mod cache;
+pub mod check;
 pub mod circuit;
 pub mod completions;
 pub mod component;
+pub mod config;
 pub mod context;
 pub mod executor;
 pub mod history;
+pub mod logs;
+pub mod maintenance;
 pub mod man;
+pub mod metrics;
+mod monitoring;
 pub mod queue;
 pub mod rate_limits;
 pub mod restart;
 pub mod sandbox;
 pub mod serve;
+pub mod system;
+pub mod test;
+mod text;
+pub mod token;
 pub mod undo;
 pub mod version;
 
@@ -63,6 +74,8 @@ macro_rules! commands {
 }
 
 commands! {
+    "check" => Check(verbs check::Verb),
+    "system" => System(verbs system::Verb),
     "executor" => Executor(verbs executor::Verb),
     "circuit" => Circuit(verbs circuit::Verb),
     "rate-limits" => RateLimits(verbs rate_limits::Verb),
@@ -71,6 +84,13 @@ commands! {
     "resume" => Resume(verbs brakes::Resume),
     "restart" => Restart(verbs restart::Verb),
     "cache" => Cache(verbs cache::Verb),
+    "metrics" => Metrics(verbs metrics::Verb),
+    "logs" => Logs(verbs logs::Verb),
+    "test" => Test(verbs test::Verb),
+    "config" => Config(verbs config::Verb),
+    "maintenance" => Maintenance(verbs maintenance::Verb),
+    "token" => Token(verbs token::Verb),
+    "api" => Api(alone api::ApiArgs),
     "db" => Db(verbs component::Db),
     "eventbus" => Eventbus(verbs component::Eventbus),
     "context" => Context(verbs context::Verb),

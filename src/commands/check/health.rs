@@ -1,0 +1,285 @@
+//! `opsctl check health`.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::app::{App, WatchArgs};
+use crate::commands::args::{PlatformArg, each_once};
+use crate::commands::text;
+use crate::error::Outcome;
+use crate::output::{Page, Report, Table};
+use crate::wire::{ExecutorHealth, ExecutorHealthReport, HealthReport, OverallHealth, Platform};
+
+use super::external;
+
+/// Check the health of the whole, or of single platforms
+///
+/// Without a platform: the verdict, the queue and one row for each executor. Words are OK, DEGRADED, DOWN, UNKNOWN
+/// and TIMEOUT; what could not be looked at is UNKNOWN and never healthy. Ends with 3 when anything asked for is not
+/// OK, and with 7 when the orchestrator does not answer.
+///
+/// --verbose adds circuit, limit use and error rate. --external asks the vendors' status feeds straight from this
+/// machine instead, all at once and within one --timeout (5s unless told); it needs no orchestrator.
+///
+/// Example: opsctl check health notion --external
+#[derive(Args, Debug)]
+pub struct HealthArgs {
+    /// Platforms to check; the whole without any
+    #[arg(value_name = "PLATFORM")]
+    platforms: Vec<PlatformArg>,
+
+    /// Every platform, one entry each
+    #[arg(long, conflicts_with = "platforms")]
+    all: bool,
+
+    /// The vendors' status feeds instead of the orchestrator
+    #[arg(long)]
+    external: bool,
+
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+impl HealthArgs {
+    async fn look(&self, app: &App, wanted: &[Platform]) -> anyhow::Result<(Answer, Outcome)> {
+        if self.external {
+            let (feeds, outcome) = external::look(app, wanted).await?;
+            return Ok((Answer::Feeds(feeds), outcome));
+        }
+        let verbose = app.is_verbose();
+        let report = app.orchestrator().await?.health().await?;
+        if self.platforms.is_empty() && !self.all {
+            let healthy = report.overall == OverallHealth::Healthy;
+            return Ok((Answer::Whole(Whole { report, verbose }), verdict(healthy)));
+        }
+        let rows = rows_of(report.executors, wanted);
+        let healthy = rows.iter().all(|row| row.word() == "OK");
+        for row in rows.iter().filter(|row| row.report.is_none()) {
+            app.output.warn(&format!("the orchestrator says nothing of {}: its health is UNKNOWN", row.platform));
+        }
+        let answer = match <[PlatformHealth; 1]>::try_from(rows) {
+            Ok([one]) => Answer::One(Box::new(one)),
+            Err(rows) => Answer::Several(Executors { rows, verbose }),
+        };
+        Ok((answer, verdict(healthy)))
+    }
+}
+
+pub(super) async fn health(app: &App, args: HealthArgs) -> anyhow::Result<Outcome> {
+    let wanted = each_once(&args.platforms);
+    if args.external && args.watch.watch.is_none() {
+        return external::run(app, &wanted).await;
+    }
+    app.watch(&args.watch, || args.look(app, &wanted)).await
+}
+
+/// Healthy ends with 0, anything else with 3.
+pub(super) fn verdict(healthy: bool) -> Outcome {
+    if healthy { Outcome::Done } else { Outcome::Problem }
+}
+
+/// What was asked for decides the shape.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Whole(Whole),
+    One(Box<PlatformHealth>),
+    Several(Executors),
+    Feeds(external::Feeds),
+}
+
+impl Report for Answer {
+    fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
+        match self {
+            Answer::Whole(whole) => whole.draw(page),
+            Answer::One(one) => one.draw(page),
+            Answer::Several(executors) => draw_rows(page, &executors.rows, executors.verbose),
+            Answer::Feeds(feeds) => feeds.draw(page),
+        }
+    }
+}
+
+fn rows_of(mut executors: BTreeMap<Platform, ExecutorHealthReport>, wanted: &[Platform]) -> Vec<PlatformHealth> {
+    wanted.iter().map(|&platform| PlatformHealth { platform, report: executors.remove(&platform) }).collect()
+}
+
+/// The verdict in text; the wire's words stay as they are in JSON.
+pub fn overall_word(overall: OverallHealth) -> String {
+    overall.as_str().to_uppercase()
+}
+
+/// One platform. What the orchestrator does not say is left out in JSON and UNKNOWN in text.
+#[derive(Serialize)]
+struct PlatformHealth {
+    platform: Platform,
+    #[serde(flatten)]
+    report: Option<ExecutorHealthReport>,
+}
+
+impl PlatformHealth {
+    fn word(&self) -> &'static str {
+        match self.report.as_ref().map(|r| r.status) {
+            Some(ExecutorHealth::Healthy) => "OK",
+            Some(ExecutorHealth::Degraded) => "DEGRADED",
+            Some(ExecutorHealth::Down) => "DOWN",
+            None => "UNKNOWN",
+        }
+    }
+}
+
+fn limit(report: &ExecutorHealthReport) -> String {
+    let limit = &report.rate_limit;
+    match text::share(limit.current, limit.limit) {
+        Some(share) => format!("{}/{} ({:.0}%)", limit.current, limit.limit, share * 100.0),
+        None => format!("{}/{}", limit.current, limit.limit),
+    }
+}
+
+fn errors(report: &ExecutorHealthReport) -> String {
+    let sample = text::count(report.sample);
+    match report.error_rate {
+        Some(rate) => format!("{} of {sample} in 1h", crate::output::percent(rate)),
+        None => "none ended in 1h".into(),
+    }
+}
+
+impl PlatformHealth {
+    fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
+        page.pair("Platform", self.platform)?;
+        page.pair("Status", self.word())?;
+        let Some(report) = &self.report else { return Ok(()) };
+        if let Some(why) = &report.reason {
+            page.pair("Why", why)?;
+        }
+        page.pair("Circuit", report.circuit_breaker.state)?;
+        page.pair("Failures", report.circuit_breaker.failure_count)?;
+        if let Some(at) = report.circuit_breaker.last_failure {
+            page.pair_time("Last failure", at)?;
+        }
+        page.pair("Limit used", limit(report))?;
+        page.pair("Errors", errors(report))?;
+        page.pair("Mean call", text::millis(report.avg_response_time as f64))?;
+        match report.last_success {
+            Some(at) => page.pair_time("Last success", at),
+            None => page.pair("Last success", "none yet"),
+        }
+    }
+}
+
+/// Several platforms.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Executors {
+    rows: Vec<PlatformHealth>,
+    #[serde(skip)]
+    verbose: bool,
+}
+
+fn draw_rows(page: &mut Page<'_>, rows: &[PlatformHealth], verbose: bool) -> io::Result<()> {
+    let mut table = Table::new(match verbose {
+        true => &["PLATFORM", "STATUS", "CIRCUIT", ">LIMIT USED", "ERRORS", ">MEAN CALL", "LAST SUCCESS", "WHY"],
+        false => &["PLATFORM", "STATUS", "LAST SUCCESS", "WHY"],
+    });
+    for row in rows {
+        let mut cells = vec![row.platform.to_string(), row.word().to_owned()];
+        let last = row.report.as_ref().and_then(|r| r.last_success).map(|t| page.time(t)).unwrap_or_default();
+        let why = row.report.as_ref().and_then(|r| r.reason.clone()).unwrap_or_default();
+        if verbose {
+            cells.extend(match &row.report {
+                Some(report) => [
+                    report.circuit_breaker.state.to_string(),
+                    limit(report),
+                    errors(report),
+                    text::millis(report.avg_response_time as f64),
+                ],
+                None => Default::default(),
+            });
+        }
+        cells.extend([last, why]);
+        table.row(cells);
+    }
+    page.table(&table)
+}
+
+/// The whole: in JSON the API's own answer.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Whole {
+    report: HealthReport,
+    #[serde(skip)]
+    verbose: bool,
+}
+
+impl Whole {
+    fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let queue = &self.report.queue;
+        page.pair("Overall", overall_word(self.report.overall))?;
+        let oldest = queue.oldest_action.map(|t| format!(", oldest {}", page.time(t))).unwrap_or_default();
+        page.pair("Queue", format_args!("{} waiting{oldest}", text::count(queue.depth)))?;
+        page.pair("Workers busy", format_args!("{:.0}%", queue.worker_utilization * 100.0))?;
+        page.blank()?;
+        let rows = rows_of(self.report.executors.clone(), Platform::ALL);
+        draw_rows(page, &rows, self.verbose)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::{Style, draw};
+    use crate::wire::{CircuitHealth, CircuitState, LimitHealth, QueueHealth, Time};
+
+    fn report(status: ExecutorHealth, error_rate: Option<f64>) -> ExecutorHealthReport {
+        ExecutorHealthReport {
+            status,
+            circuit_breaker: CircuitHealth { state: CircuitState::Open, failure_count: 7, last_failure: None },
+            rate_limit: LimitHealth { current: 3, limit: 3, reset_at: Time(1000) },
+            last_success: None,
+            avg_response_time: 120,
+            error_rate,
+            sample: 1238,
+            reason: Some("circuit OPEN".into()),
+        }
+    }
+
+    #[test]
+    fn what_is_not_reported_is_unknown_and_has_no_invented_fields() {
+        let rows = rows_of(BTreeMap::new(), &[Platform::Notion]);
+        assert_eq!(rows[0].word(), "UNKNOWN");
+        assert_eq!(serde_json::to_string(&rows[0]).unwrap(), r#"{"platform":"notion"}"#);
+    }
+
+    #[test]
+    fn a_verbose_row_shows_rate_and_sample() {
+        let executors = BTreeMap::from([(Platform::Notion, report(ExecutorHealth::Down, Some(0.027)))]);
+        let rows = rows_of(executors, &[Platform::Notion]);
+        let text = draw(&Answer::Several(Executors { rows, verbose: true }), Style::plain()).unwrap();
+        let row = text.lines().nth(1).unwrap();
+        let cells: Vec<_> = row.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
+        assert_eq!(
+            cells,
+            ["notion", "DOWN", "OPEN", "3/3 (100%)", "2.7% of 1,238 in 1h", "120ms", "-", "circuit OPEN"]
+        );
+    }
+
+    #[test]
+    fn one_platform_is_one_object_with_the_documented_fields() {
+        let row = PlatformHealth { platform: Platform::Slack, report: Some(report(ExecutorHealth::Degraded, None)) };
+        let json = serde_json::to_value(&row).unwrap();
+        assert_eq!(json["platform"], "slack");
+        assert_eq!(json["circuitBreaker"]["state"], "OPEN");
+        assert!(json.get("errorRate").is_none());
+    }
+
+    #[test]
+    fn the_whole_names_every_platform_even_those_not_reported() {
+        let queue = QueueHealth { depth: 1234, oldest_action: None, worker_utilization: 0.4 };
+        let report = HealthReport { overall: OverallHealth::Critical, executors: BTreeMap::new(), queue };
+        let text = draw(&Answer::Whole(Whole { report, verbose: false }), Style::plain()).unwrap();
+        assert!(text.starts_with("Overall       CRITICAL\nQueue         1,234 waiting\nWorkers busy  40%\n"), "{text}");
+        assert_eq!(text.matches("UNKNOWN").count(), 5, "{text}");
+    }
+}

@@ -1,0 +1,27 @@
+//! `opsctl check`: is it healthy, as the orchestrator sees it or as the vendors say.
+
+mod external;
+mod health;
+
+use clap::Subcommand;
+
+pub use health::overall_word;
+
+use crate::app::App;
+use crate::error::Outcome;
+
+/// Is it healthy.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Check the health of the whole, or of single platforms
+    Health(health::HealthArgs),
+}
+
+impl Verb {
+    /// Runs it.
+    pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Health(args) => health::health(app, args).await,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `opsctl config`: the settings of the running service.
+
+mod change;
+mod show;
+mod validate;
+
+use clap::Subcommand;
+
+use crate::app::App;
+use crate::error::Outcome;
+use crate::wire::RestartPart;
+
+/// Settings of the running service.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Show one setting: its value, where it comes from, what waits for a restart
+    Get(show::GetArgs),
+    /// List the settings
+    List(show::ListArgs),
+    /// Set settings of the running service
+    Set(change::SetArgs),
+    /// Take a setting back to the environment's value or the default
+    Unset(change::UnsetArgs),
+    /// Look for settings that cannot work, or not as they should
+    Validate(validate::ValidateArgs),
+}
+
+impl Verb {
+    /// Runs it.
+    pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Get(args) => show::get(app, args).await,
+            Self::List(args) => show::list(app, args).await,
+            Self::Set(args) => args.run(app).await,
+            Self::Unset(args) => args.run(app).await,
+            Self::Validate(args) => validate::validate(app, args).await,
+        }
+    }
+}
+
+/// What makes a pending value hold; `None` when it holds at once.
+fn restart_command(part: RestartPart) -> Option<String> {
+    (part != RestartPart::None).then(|| format!("opsctl restart {part}"))
+}

@@ -1,0 +1,230 @@
+//! `opsctl maintenance daily`.
+
+use std::io;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::analysis::Verdict;
+use crate::analysis::maintenance::{self, Daily, DailyInput, Ended, Look, Row};
+use crate::app::App;
+use crate::commands::monitoring::{self, ExitStyleArgs, Measure};
+use crate::commands::text;
+use crate::error::{Explained, Outcome};
+use crate::output::{Page, Report, Tone};
+
+/// Success and error rates cover this long (runbook, Daily Tasks).
+const WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+/// Run the morning check: seven lines against their thresholds
+///
+/// System health, success rate (target >95%), queue depth (target <50), circuit breakers, error rate (target <5%),
+/// disk (warning at >80%) and memory of the orchestrator's host, rates over the last 24 hours. Ends with 3 when a line
+/// is beyond its threshold or could not be looked at, with 7 when nothing could be.
+///
+/// Example: opsctl maintenance daily --exit-style check
+#[derive(Args, Debug)]
+pub struct DailyArgs {
+    #[command(flatten)]
+    exit_style: ExitStyleArgs,
+}
+
+pub(super) async fn daily(app: &App, args: DailyArgs) -> anyhow::Result<Outcome> {
+    let (input, failure) = look(app).await;
+    let daily = maintenance::daily(&input);
+    if args.exit_style.is_check() {
+        let verdict = daily.rows.iter().map(|row| row.verdict).max().unwrap_or(Verdict::Unknown);
+        app.output.write(&monitoring::line("DAILY", verdict, &said(&daily), &measures(&daily)))?;
+        return Ok(monitoring::outcome(verdict));
+    }
+    let bad = daily.beyond || daily.blind;
+    app.emit(&Checks { checks: daily.rows })?;
+    match failure {
+        // Nothing could be read: the lines say UNKNOWN, the error says why, and its kind is the exit code.
+        Some(error) => Err(error.context("cannot look at the orchestrator")),
+        None => Ok(if bad { Outcome::Problem } else { Outcome::Done }),
+    }
+}
+
+/// Asks everything at once. The error is there only when every question failed.
+async fn look(app: &App) -> (DailyInput, Option<anyhow::Error>) {
+    let orchestrator = match app.orchestrator().await {
+        Ok(orchestrator) => orchestrator,
+        Err(error) => return (blind(&why(&error)), Some(error)),
+    };
+    let (health, performance, queue, circuits, host) = tokio::join!(
+        orchestrator.health(),
+        orchestrator.performance(WINDOW, None),
+        orchestrator.queue_status(),
+        orchestrator.circuit_statuses(),
+        orchestrator.host(),
+    );
+    let mut failures = Vec::new();
+    let mut answers = 0;
+    let input = DailyInput {
+        health: keep(health, &mut answers, &mut failures),
+        success: keep(performance, &mut answers, &mut failures).map(|p| Ended {
+            succeeded: p.current.succeeded,
+            ended: p.current.total_actions,
+            window: WINDOW,
+        }),
+        queue: keep(queue, &mut answers, &mut failures),
+        circuits: keep(circuits, &mut answers, &mut failures),
+        host: keep(host, &mut answers, &mut failures),
+    };
+    let failure = if answers == 0 && !failures.is_empty() { Some(failures.remove(0)) } else { None };
+    (input, failure)
+}
+
+fn keep<T>(answer: anyhow::Result<T>, answers: &mut u32, failures: &mut Vec<anyhow::Error>) -> Look<T> {
+    match answer {
+        Ok(value) => {
+            *answers += 1;
+            Ok(value)
+        }
+        Err(error) => {
+            let why = why(&error);
+            failures.push(error);
+            Err(why)
+        }
+    }
+}
+
+fn why(error: &anyhow::Error) -> String {
+    Explained::from_error(error).message
+}
+
+/// Nobody could look at anything.
+fn blind(why: &str) -> DailyInput {
+    DailyInput {
+        health: Err(why.to_owned()),
+        success: Err(why.to_owned()),
+        queue: Err(why.to_owned()),
+        circuits: Err(why.to_owned()),
+        host: Err(why.to_owned()),
+    }
+}
+
+/// The seven lines.
+#[derive(Serialize)]
+struct Checks {
+    checks: Vec<Row>,
+}
+
+impl Report for Checks {
+    fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
+        for row in &self.checks {
+            let word = format!("{:<7}", row.verdict.as_str());
+            let word = Tone::of_word(row.verdict.as_str()).map_or(word.clone(), |tone| page.paint(&word, tone));
+            page.line(format_args!("{word}  {}", words(row)))?;
+        }
+        Ok(())
+    }
+
+    fn records(&self) -> serde_json::Result<Vec<serde_json::Value>> {
+        self.checks.iter().map(serde_json::to_value).collect()
+    }
+}
+
+/// `Success Rate: 97.3% (target: >95%) · 1,238 actions in 24h`.
+fn words(row: &Row) -> String {
+    let threshold = row.threshold.as_ref().map(|t| format!(" ({t})")).unwrap_or_default();
+    let detail = row.detail.as_ref().map(|d| format!(" · {d}")).unwrap_or_default();
+    format!("{}: {}{threshold}{detail}", row.name, row.value)
+}
+
+/// What a monitoring system shows a person: the lines that are not OK, or that all are.
+fn said(daily: &Daily) -> String {
+    let odd: Vec<String> = daily.rows.iter().filter(|row| row.verdict != Verdict::Ok).map(words).collect();
+    match odd.is_empty() {
+        true => format!("{} within their thresholds", text::counted(daily.rows.len() as u64, "check", "checks")),
+        false => odd.join(", "),
+    }
+}
+
+/// The measured lines with their thresholds, in the runbook's units.
+fn measures(daily: &Daily) -> Vec<Measure> {
+    let measure = |row: &Row| {
+        let value = row.measured?;
+        let rate = |label, warn, critical| Measure { label, value: value * 100.0, unit: "%", warn, critical };
+        Some(match row.name.as_str() {
+            "Success Rate" => rate("success_rate", "", "95:"),
+            "Error Rate" => rate("error_rate", "", "5"),
+            "Disk Space" => rate("disk", "80", "90"),
+            "Memory Usage" => rate("memory", "80", ""),
+            "Queue Depth" => Measure { label: "queue_depth", value, unit: "", warn: "50", critical: "" },
+            _ => return None,
+        })
+    };
+    daily.rows.iter().filter_map(measure).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::{Style, draw};
+    use crate::wire::{
+        CircuitState, CircuitStatus, HealthReport, HostStatus, OverallHealth, Platform, QueueHealth, QueueStatus,
+    };
+    use std::collections::BTreeMap;
+
+    /// The runbook's example.
+    fn morning() -> DailyInput {
+        let circuit = |&platform: &Platform| CircuitStatus {
+            platform,
+            state: CircuitState::Closed,
+            failure_count: 0,
+            last_failure: None,
+            opened_at: None,
+            will_reset_at: None,
+        };
+        DailyInput {
+            health: Ok(HealthReport {
+                overall: OverallHealth::Healthy,
+                executors: BTreeMap::new(),
+                queue: QueueHealth { depth: 23, oldest_action: None, worker_utilization: 0.4 },
+            }),
+            success: Ok(Ended { succeeded: 973, ended: 1000, window: WINDOW }),
+            queue: Ok(QueueStatus {
+                total_queued: 23,
+                by_priority: Default::default(),
+                avg_wait_time: 0,
+                worker_utilization: 0.4,
+            }),
+            circuits: Ok(Platform::ALL.iter().map(circuit).collect()),
+            host: Ok(HostStatus { disk_used: Some(0.82), memory_used: Some(0.65), ..HostStatus::default() }),
+        }
+    }
+
+    #[test]
+    fn the_runbooks_morning() {
+        let daily = maintenance::daily(&morning());
+        let (line, data) = (said(&daily), measures(&daily));
+        let text = draw(&Checks { checks: daily.rows }, Style::plain()).unwrap();
+        let expected = [
+            "OK       System Health: HEALTHY",
+            "OK       Success Rate: 97.3% (target: >95%)",
+            "OK       Queue Depth: 23 (target: <50)",
+            "OK       Circuit Breakers: All CLOSED",
+            "OK       Error Rate: 2.7% (target: <5%)",
+            "WARN     Disk Space: 82.0% (warning at >80%)",
+            "OK       Memory Usage: 65.0%",
+        ];
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), expected.len());
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(line.starts_with(expected), "{line} is not {expected}");
+        }
+        assert!(line.starts_with("Disk Space: 82.0%"), "{line}");
+        assert_eq!(data.len(), 5);
+    }
+
+    #[test]
+    fn blindness_is_unknown_on_every_line() {
+        let daily = maintenance::daily(&blind("nobody answers"));
+        assert!(daily.blind && !daily.beyond);
+        assert_eq!(said(&daily).matches("nobody answers").count(), 7);
+        assert!(measures(&daily).is_empty());
+    }
+}

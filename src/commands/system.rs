@@ -1,0 +1,143 @@
+//! `opsctl system`: one screen about everything.
+
+use std::io;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::analysis::span;
+use crate::analysis::system::{Finding, next_command};
+use crate::app::{App, WatchArgs};
+use crate::error::Outcome;
+use crate::output::{Page, Report, Table, Tone, percent};
+use crate::wire::{HostStatus, Severity, SystemStatus};
+
+use super::check::overall_word;
+use super::text;
+
+/// The whole orchestrator on one screen.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Show everything that matters, worst first
+    Status(StatusArgs),
+}
+
+impl Verb {
+    /// Runs it.
+    pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Status(args) => status(app, args).await,
+        }
+    }
+}
+
+/// Show everything that matters, worst first
+///
+/// Lockdown, pauses with their owner, open circuits, stuck and failed items, overrides with their end, the top three
+/// errors of the last hour and settings that wait for a restart, each with the command that helps; then queue, parts
+/// and host. The last line is the one command to type next.
+///
+/// Example: opsctl system status --watch=5s
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
+    let orchestrator = app.orchestrator().await?;
+    app.watch(&args.watch, || async { Ok((Screen(orchestrator.system().await?), Outcome::Done)) }).await
+}
+
+/// In JSON the API's own answer.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Screen(SystemStatus);
+
+impl Report for Screen {
+    fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let status = &self.0;
+        let service = &status.service;
+        let found = next_command(status, service.now);
+        page.pair("Overall", overall_word(status.overall))?;
+        let up = span(service.now.since(service.started_at));
+        page.pair("Service", format_args!("{} {}, {}, up {up}", service.name, service.version, service.environment))?;
+        findings(page, &found.findings)?;
+        figures(page, status)?;
+        if let Some(command) = &found.next {
+            let command = page.paint(command, Tone::Strong);
+            page.blank()?;
+            page.line(format_args!("next: {command}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn findings(page: &mut Page<'_>, findings: &[Finding]) -> io::Result<()> {
+    page.blank()?;
+    if findings.is_empty() {
+        return page.line("Nothing to do.");
+    }
+    let mut table = Table::new(&["STATUS", "WHAT", "COMMAND"]);
+    for finding in findings {
+        let word = match finding.severity {
+            Severity::Error => "FAIL",
+            Severity::Warning => "WARN",
+            Severity::Info => "INFO",
+        };
+        table.row([word, &finding.text, finding.next.as_deref().unwrap_or_default()]);
+    }
+    page.table(&table)
+}
+
+fn figures(page: &mut Page<'_>, status: &SystemStatus) -> io::Result<()> {
+    let now = status.service.now;
+    let by = status.queue.by_priority;
+    let oldest = status.oldest_queued.map(|t| format!(", the oldest for {}", span(now.since(t)))).unwrap_or_default();
+    let queued = text::count(status.queue.total_queued);
+    page.blank()?;
+    page.pair(
+        "Queue",
+        format_args!(
+            "{queued} waiting (critical {}, high {}, normal {}, low {}){oldest}",
+            by.critical, by.high, by.normal, by.low
+        ),
+    )?;
+    page.pair("Workers", format_args!("{} of {} busy", status.workers_busy, status.workers))?;
+    let parts: Vec<_> = status.components.iter().map(|c| format!("{} {}", c.component, c.state)).collect();
+    page.pair("Parts", parts.join(", "))?;
+    page.pair("Host", host(&status.host))
+}
+
+/// What the host says of itself; what it cannot read is UNKNOWN.
+fn host(host: &HostStatus) -> String {
+    let used = |rate: Option<f64>| rate.map_or("UNKNOWN".to_owned(), percent);
+    let mut words = format!("{}: disk {} used", host.hostname, used(host.disk_used));
+    if let Some(free) = host.disk_free_bytes {
+        words.push_str(&format!(" ({} free)", text::bytes(free)));
+    }
+    words.push_str(&format!(", memory {} used", used(host.memory_used)));
+    if let Some(rss) = host.process_rss_bytes {
+        words.push_str(&format!(", service {}", text::bytes(rss)));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_cannot_be_read_is_unknown() {
+        let blind = HostStatus { hostname: "web-1".into(), ..HostStatus::default() };
+        assert_eq!(host(&blind), "web-1: disk UNKNOWN used, memory UNKNOWN used");
+        let seen = HostStatus {
+            disk_used: Some(0.82),
+            disk_free_bytes: Some(3 << 30),
+            memory_used: Some(0.65),
+            process_rss_bytes: Some(31 << 20),
+            ..blind
+        };
+        assert_eq!(host(&seen), "web-1: disk 82.0% used (3.0 GiB free), memory 65.0% used, service 31.0 MiB");
+    }
+}

@@ -1,0 +1,24 @@
+//! `opsctl test`: whether the platforms let us in.
+
+mod auth;
+
+use clap::Subcommand;
+
+use crate::app::App;
+use crate::error::Outcome;
+
+/// Whether the platforms let us in.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Test that the platforms accept the service's credentials
+    Auth(auth::AuthArgs),
+}
+
+impl Verb {
+    /// Runs it.
+    pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Auth(args) => auth::auth(app, args).await,
+        }
+    }
+}
