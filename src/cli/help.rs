@@ -14,12 +14,15 @@ const EMERGENCY: [(&str, &str, &str); 6] = [
     ("restart all", "restart all", "Restart the orchestrator's parts in order"),
 ];
 
+/// A heading and its lines: nouns, and the text for those that share a line.
+type Group = (&'static str, &'static [(&'static [Noun], &'static str)]);
+
 /// A noun and what it is about.
 type Noun = (&'static str, &'static str);
 
 /// Headings with their lines, in the runbook's order; nouns that share a line share its text there, so that the page
 /// stays on one screen when every noun is built.
-const GROUPS: [(&str, &[(&[Noun], &str)]); 7] = [
+const GROUPS: [Group; 7] = [
     (
         "Health and status",
         &[

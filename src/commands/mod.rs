@@ -7,7 +7,7 @@
 //! 2. A line in the noun's `#[derive(clap::Subcommand)]` enum, and in the `match` of its `run`.
 //! 3. A line in `aliases::VERBS`, in alphabetical order: canonical words, other spellings, effect class.
 //! 4. For a new noun: a line in `commands!` below, and one in `cli::help` if it is not there yet.
-//! 5. `OPSCTL_BLESS=1 cargo test generated` rewrites the man pages and completions.
+//! 5. `OPSCTL_BLESS=1 cargo test --test cli generated` rewrites the man pages and completions.
 
 pub mod api;
 pub mod args;
