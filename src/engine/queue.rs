@@ -40,7 +40,7 @@ pub struct Item {
     pub priority: Priority,
     /// Whether another platform could stand in.
     pub substitutable: bool,
-    /// When it was accepted.
+    /// When it was accepted, or driven again.
     pub queued_at: Time,
     /// Not before this moment.
     pub due: Option<Time>,
@@ -92,6 +92,8 @@ pub struct Queue {
     items: BTreeMap<Seq, Item>,
     ready: [[BTreeSet<Seq>; LANES]; PRIORITIES],
     delayed: BTreeSet<(Time, Seq)>,
+    /// By age: an item that is driven again is young, whatever its place in the order.
+    ages: BTreeSet<(Time, Seq)>,
     batches: HashMap<u64, BTreeSet<Seq>>,
     counts: [u64; PRIORITIES],
     queued_at_sum: i128,
@@ -124,6 +126,7 @@ impl Queue {
     fn enlist(&mut self, item: &Item) {
         self.counts[item.priority as usize] += 1;
         self.queued_at_sum += i128::from(item.queued_at.0);
+        self.ages.insert((item.queued_at, item.seq));
         if item.joins_batches() {
             self.batches.entry(item.batch).or_default().insert(item.seq);
         }
@@ -136,6 +139,7 @@ impl Queue {
         self.unplace(&item);
         self.counts[item.priority as usize] -= 1;
         self.queued_at_sum -= i128::from(item.queued_at.0);
+        self.ages.remove(&(item.queued_at, seq));
         if let Some(members) = self.batches.get_mut(&item.batch) {
             members.remove(&seq);
             if members.is_empty() {
@@ -261,7 +265,7 @@ impl Queue {
 
     /// When the item that waits longest was accepted.
     pub fn oldest(&self) -> Option<Time> {
-        self.items.values().next().map(|item| item.queued_at)
+        self.ages.first().map(|(queued_at, _)| *queued_at)
     }
 
     /// Items in the order of acceptance.
@@ -269,9 +273,10 @@ impl Queue {
         self.items.values()
     }
 
-    /// Items accepted before a moment; stops at the first younger one.
-    pub fn accepted_before(&self, moment: Time) -> impl Iterator<Item = &Item> {
-        self.items.values().take_while(move |item| item.queued_at < moment)
+    /// Items that wait since before a moment, oldest first; the younger ones are not looked at.
+    pub fn waiting_since_before(&self, moment: Time) -> impl Iterator<Item = &Item> {
+        let old = self.ages.iter().take_while(move |(queued_at, _)| *queued_at < moment);
+        old.filter_map(|(_, seq)| self.items.get(seq))
     }
 
     fn place(&mut self, item: &Item) {
@@ -367,7 +372,10 @@ mod tests {
         assert_eq!(queue.mean_age_ms(Time(5000)), 3000);
         assert_eq!(queue.oldest(), Some(Time(1000)));
         assert_eq!(queue.ahead_of_new(Priority::Normal), 1);
-        assert_eq!(queue.accepted_before(Time(3000)).count(), 1);
+        assert_eq!(queue.waiting_since_before(Time(3000)).count(), 1);
+        queue.push(Item { queued_at: Time(4000), ..item(1, Platform::Notion, Priority::Low) });
+        assert_eq!((queue.oldest(), queue.waiting_since_before(Time(4000)).count()), (Some(Time(3000)), 1));
+        queue.push(item(1, Platform::Notion, Priority::Low));
         queue.push(Item { due: Some(Time(9000)), ..item(3, Platform::Slack, Priority::High) });
         assert_eq!(queue.by_priority(), ByPriority { low: 1, high: 1, ..ByPriority::default() });
         queue.remove(1);

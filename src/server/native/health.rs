@@ -109,7 +109,7 @@ impl Runtime {
         Gauges {
             queue: core.queue.by_priority(),
             oldest_age: core.queue.oldest().map(|at| now.since(at)),
-            stuck: core.queue.accepted_before(now.minus(STUCK_AGE)).count() as u64,
+            stuck: core.queue.waiting_since_before(now.minus(STUCK_AGE)).count() as u64,
             dead_letters,
             workers: core.settings.queue_workers as u64,
             workers_busy: core.busy as u64,
@@ -130,6 +130,7 @@ fn verdict(
     let down = match (state, circuit, auth) {
         (ExecutorState::Restarting, ..) => Some("it crashed and restarts".to_owned()),
         (_, CircuitState::Open, _) => Some("its circuit is OPEN".to_owned()),
+        (ExecutorState::Unconfigured, ..) => None,
         (.., Some(refusal)) => Some(format!("authentication failed: {refusal}")),
         _ => None,
     };
@@ -184,6 +185,9 @@ mod tests {
         assert_eq!(health(Some((0.05, 100))), Healthy);
         assert_eq!(verdict(ExecutorState::Running, CircuitState::HalfOpen, None, None).0, Degraded);
         assert_eq!(verdict(ExecutorState::Running, CircuitState::Open, None, None).0, Down);
+        let unused =
+            verdict(ExecutorState::Unconfigured, CircuitState::Closed, Some("NOTION_API_KEY is not set"), None);
+        assert_eq!(unused.0, Degraded);
         let refused = verdict(ExecutorState::Running, CircuitState::Closed, Some("Invalid API key"), None);
         assert_eq!(refused, (Down, Some("authentication failed: Invalid API key".into())));
     }

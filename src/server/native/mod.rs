@@ -28,13 +28,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use anyhow::Context;
-
 use self::calls::Calls;
 use self::core::Core;
 use self::runtime::{Makings, Runtime};
 use self::store::{Store, journal, query};
 use crate::clock::Clock;
+use crate::error::{Fault, Kind};
 use crate::platforms::{Clients, Endpoints};
 use crate::server::backend::{Backend, CircuitOps, ConfigOps, LimitOps, LogOps, MetricsOps, QueueOps, ServiceOps};
 use crate::server::config::ConfigRegistry;
@@ -82,15 +81,10 @@ impl NativeBackend {
         calls: impl FnOnce(Weak<Runtime>) -> Arc<dyn Calls>,
     ) -> anyhow::Result<Arc<NativeBackend>> {
         let now = options.clock.now();
-        let store = Store::open(&options.data_dir).map_err(|error| {
-            let fault = crate::error::Fault::new(crate::error::Kind::Failed, error.to_string());
-            anyhow::Error::new(fault.hint(error.advice()))
-        })?;
         runtime::tell_telemetry(&options.telemetry, &options.config.effective());
         let mut core = Core::new(options.config.effective(), now);
-        let (recovered, waiting) = restore(&store, &mut core)
-            .map_err(|error| anyhow::anyhow!("{error}; {}", error.advice()))
-            .with_context(|| format!("cannot read `{}`", store.path().display()))?;
+        let store = Store::open(&options.data_dir).map_err(|error| unusable(&error))?;
+        let (recovered, waiting) = restore(&store, &mut core).map_err(|error| unusable(&error))?;
         options.telemetry.log(
             LogLine::info(Part::Service, "Started")
                 .field("environment", options.environment)
@@ -116,6 +110,11 @@ impl NativeBackend {
     pub async fn shutdown(&self, drain: Duration) {
         self.runtime.shutdown(drain).await;
     }
+}
+
+/// A store that cannot be used, in three parts.
+fn unusable(error: &store::StoreError) -> anyhow::Error {
+    Fault::new(Kind::Failed, "cannot open the store").because(error.to_string()).hint(error.advice()).into()
 }
 
 /// Reads what was kept. Gives how many items were executing when the service ended, and how many wait now.

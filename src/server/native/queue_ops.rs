@@ -173,7 +173,7 @@ impl Runtime {
                 }
                 QueueView::Stuck => {
                     let before = stuck_before(now, filter.older_than);
-                    core.queue.accepted_before(before).filter(|item| fits(item)).map(|item| item.seq).collect()
+                    core.queue.waiting_since_before(before).filter(|item| fits(item)).map(|item| item.seq).collect()
                 }
                 _ => core.queue.iter().filter(|item| fits(item)).map(|item| item.seq).collect(),
             };

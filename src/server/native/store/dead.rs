@@ -86,9 +86,10 @@ pub fn retry(
     let wait = if due.is_some() { Wait::Pace } else { Wait::No };
     let kept = conn
         .prepare_cached(
-            "UPDATE queue SET state = 0, due = ?, wait = ?, tries = 0, version = version + 1 WHERE seq = ? AND state = 3",
+            "UPDATE queue SET state = 0, queued_at = ?, due = ?, wait = ?, tries = 0, version = version + 1 \
+             WHERE seq = ? AND state = 3",
         )?
-        .execute(params![due.map(|due| due.0), wait as i64, found.seq])?;
+        .execute(params![now.0, due.map(|due| due.0), wait as i64, found.seq])?;
     if kept == 0 {
         let fresh = Item {
             seq: found.seq,
@@ -96,7 +97,8 @@ pub fn retry(
             via: None,
             priority: found.priority,
             substitutable: substitutable(found.platform, found.action_type),
-            queued_at: found.queued_at,
+            // It waits from now on; when it was accepted stays in its record.
+            queued_at: now,
             due,
             wait,
             tries: 0,
@@ -120,7 +122,6 @@ struct Found {
     action_type: ActionType,
     platform: Platform,
     priority: Priority,
-    queued_at: Time,
     attempts: u32,
     version: u64,
     key: Option<String>,
@@ -130,22 +131,21 @@ struct Found {
 fn find(conn: &Connection, id: &str) -> Result<Option<Found>, StoreError> {
     let found = conn
         .prepare_cached(
-            "SELECT a.seq, a.status, a.type, a.platform, a.priority, a.queued_at, a.attempts, a.version, a.idempotency_key, \
+            "SELECT a.seq, a.status, a.type, a.platform, a.priority, a.attempts, a.version, a.idempotency_key, \
              p.data, q.state FROM actions a LEFT JOIN payloads p USING (seq) LEFT JOIN queue q USING (seq) WHERE a.id = ?",
         )?
         .query_row([id], |row| {
-            let executing = row.get::<_, Option<i64>>(10)? == Some(EXECUTING);
+            let executing = row.get::<_, Option<i64>>(9)? == Some(EXECUTING);
             Ok(Found {
                 seq: row.get(0)?,
                 status: if executing { ActionStatus::Executing } else { word(row, 1)? },
                 action_type: word(row, 2)?,
                 platform: word(row, 3)?,
                 priority: word(row, 4)?,
-                queued_at: Time(row.get(5)?),
-                attempts: row.get(6)?,
-                version: row.get(7)?,
-                key: row.get(8)?,
-                data: row.get(9)?,
+                attempts: row.get(5)?,
+                version: row.get(6)?,
+                key: row.get(7)?,
+                data: row.get(8)?,
             })
         })
         .optional()?;

@@ -118,7 +118,26 @@ pub fn prepare(conn: &mut Connection) -> Result<(), StoreError> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
-    migrate(conn)
+    migrate(conn)?;
+    ensure_whole(conn)
+}
+
+/// Brings the log into the file.
+pub fn checkpoint(conn: &Connection) -> Result<(), StoreError> {
+    Ok(conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+}
+
+/// Refuses a file that ends before its last page, as after a copy that broke off: SQLite would notice only when it gets
+/// there, after work has begun.
+fn ensure_whole(conn: &Connection) -> Result<(), StoreError> {
+    checkpoint(conn)?;
+    let pages: u64 = conn.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let page: u64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let there = conn.path().and_then(|path| std::fs::metadata(path).ok()).map_or(u64::MAX, |meta| meta.len());
+    if there < pages * page {
+        return Err(StoreError::Corrupt(format!("the file has {there} of {} bytes", pages * page)));
+    }
+    Ok(())
 }
 
 /// A connection that only reads.

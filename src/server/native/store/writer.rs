@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{StoreError, Trouble};
+use super::{StoreError, Trouble, schema};
 use crate::clock::Clock;
 
 /// Operations per transaction at most, so that a flood cannot keep one open for long.
@@ -162,7 +162,10 @@ impl Thread {
                     let _ = done.send(opened);
                 }
                 Job::Stop(done) => {
-                    self.conn = None;
+                    // So that the file alone is the whole store; what fails here is in the log beside it.
+                    if let Some(conn) = self.conn.take() {
+                        let _ = schema::checkpoint(&conn);
+                    }
                     let _ = done.send(());
                     return;
                 }

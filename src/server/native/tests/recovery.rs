@@ -111,3 +111,58 @@ fn a_row_whose_preparation_was_never_kept_was_never_sent() {
         assert_eq!(looked[0].prepared, Some(json!({"for": "sheets"})));
     });
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_loses_nothing_and_work_goes_on_when_there_is_room() {
+    let world = World::start(&[]);
+    let store = world.backend.runtime.store.clone();
+    let room = |pages: i64| {
+        let store = store.clone();
+        async move {
+            let set = move |conn: &rusqlite::Connection| {
+                let used: i64 = conn.pragma_query_value(None, "page_count", |row| row.get(0))?;
+                conn.pragma_update(None, "max_page_count", used + pages)?;
+                Ok(())
+            };
+            store.write(set).await.unwrap();
+        }
+    };
+    world.pause(PauseScope::Queue).await;
+    let waiting = world.submit(page("waits")).await;
+    room(0).await;
+    let mut big = page("too big");
+    big["data"]["content"] = "x".repeat(200_000).into();
+    let refusal = world.try_submit(big.clone()).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::Unavailable);
+    assert!(refusal.message.starts_with("no space left for the database"), "{}", refusal.message);
+    let database = world.services().components().await.unwrap().remove(0);
+    assert_eq!((database.component, database.state), (Component::Database, ComponentState::Down));
+    assert_eq!(world.services().health().await.unwrap().overall, OverallHealth::Critical);
+    assert_eq!(world.queues().status().await.unwrap().total_queued, 1);
+    room(10_000).await;
+    world.resume(PauseScope::Queue).await;
+    world.until(&waiting, ActionStatus::Success).await;
+    let id = world.submit(big).await;
+    world.until(&id, ActionStatus::Success).await;
+    assert_eq!(world.services().health().await.unwrap().overall, OverallHealth::Healthy);
+}
+
+#[test]
+fn a_damaged_file_is_refused_in_words() {
+    let folder = Arc::new(Folder::new("damaged"));
+    killed(&folder, &[], async |world| {
+        world.pause(PauseScope::Queue).await;
+        for n in 0..50 {
+            world.submit(page(&format!("p{n}"))).await;
+        }
+        world.backend.shutdown(Duration::from_secs(1)).await;
+    });
+    // Half of the file is gone, as after a copy that broke off.
+    let path = folder.path().join(super::super::store::FILE);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let error = World::try_open(&folder).unwrap_err();
+    let text = crate::error::Explained::from_error(&error).to_text();
+    assert!(text.contains("the database is damaged"), "{text}");
+    assert!(text.contains("hint: stop the service, keep the file"), "{text}");
+}

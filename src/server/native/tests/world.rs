@@ -115,7 +115,8 @@ pub(crate) struct World {
     pub clock: Clock,
     pub config: Arc<ConfigRegistry>,
     pub backend: Arc<NativeBackend>,
-    pub folder: Arc<Folder>,
+    /// Removed after everything else.
+    _folder: Arc<Folder>,
 }
 
 /// Settings under which nothing waits for a limit or a backoff.
@@ -154,7 +155,13 @@ impl World {
         let (options, config) = options(folder.path(), &clock, environment(settings), Endpoints::default());
         let calls = Arc::new(Arc::clone(&script));
         let backend = NativeBackend::open_with(options, |_| calls).unwrap();
-        World { script, clock, config, backend, folder }
+        World { script, clock, config, backend, _folder: folder }
+    }
+
+    /// What opening a folder fails with.
+    pub(crate) fn try_open(folder: &Folder) -> anyhow::Result<()> {
+        let (options, _) = options(folder.path(), &Clock::system(), environment(&[]), Endpoints::default());
+        NativeBackend::open(options).map(|_| ())
     }
 
     /// A started backend that talks to real addresses.
@@ -163,7 +170,7 @@ impl World {
         let (options, config) = options(folder.path(), &clock, env, endpoints);
         let backend = NativeBackend::open(options).unwrap();
         backend.start();
-        World { script: Arc::default(), clock, config, backend, folder }
+        World { script: Arc::default(), clock, config, backend, _folder: folder }
     }
 
     pub(crate) fn queues(&self) -> &dyn QueueOps {
