@@ -7,7 +7,7 @@ use super::host::{AdvanceBy, Look, SceneSet, TrafficSet};
 use super::place::Place;
 use super::record::{Record, State, Traffic};
 use super::remote::Remote;
-use super::sim::{ActiveFault, Api, FaultSpec};
+use super::sim::{ActiveFault, Api, FaultSpec, Stats};
 use crate::error::{Fault, Kind};
 use crate::http::Method;
 
@@ -58,6 +58,15 @@ impl Ground {
     /// The faults that are on.
     pub async fn faults(&self) -> anyhow::Result<Vec<ActiveFault>> {
         Ok(self.control.get::<FaultList>("/faults").await?.faults)
+    }
+
+    /// What came in at the simulators since they first started.
+    pub async fn stats(&self) -> anyhow::Result<Stats> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            apis: Stats,
+        }
+        Ok(self.control.get::<Answer>("/stats").await?.apis)
     }
 
     /// Puts a fault on.

@@ -97,6 +97,7 @@ fn up_shows_what_runs_and_down_leaves_nothing_behind() {
     let status = sandbox.json("sandbox status");
     assert_eq!((&status["state"], &status["clock"]["offsetMs"]), (&"up".into(), &0.into()));
     assert_eq!(status["platforms"].as_object().unwrap().len(), 7);
+    assert!(status["requests"]["trello"]["total"].as_u64() >= Some(20), "{status}");
     for name in
         ["platform", "actionId", "dbId", "boardId", "fileId", "spreadsheetId", "row", "channel", "pageId", "cardId"]
     {
@@ -224,6 +225,17 @@ fn faults_are_put_on_and_taken_off() {
     ] {
         sandbox.run(&format!("sandbox {wrong}")).stdout("").code(2);
     }
+}
+
+#[test]
+fn a_pause_is_named_instead_of_waited_for() {
+    let sandbox = Sandbox::up();
+    sandbox.run("pause all --context sandbox").code(0);
+    for line in ["sandbox scenario issue-2", "sandbox scenario clear"] {
+        let paused = sandbox.run(line).stdout("").code(6);
+        assert!(paused.stderr.contains("opsctl resume all --context sandbox"), "{paused:?}");
+    }
+    assert!(sandbox.json("sandbox status").get("scenario").is_none());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::output::{Page, Report, Table};
 use crate::sandbox::ground::Ground;
 use crate::sandbox::process::Process;
 use crate::sandbox::record::{Record, State, Traffic};
-use crate::sandbox::sim::{ActiveFault, Api};
+use crate::sandbox::sim::{ActiveFault, Api, ApiStats};
 use crate::sandbox::{lifecycle, placeholders};
 use crate::settings::format_duration;
 use crate::wire::Time;
@@ -46,6 +46,8 @@ struct Status {
     processes: Vec<Member>,
     /// Address of each simulator.
     platforms: BTreeMap<Api, String>,
+    /// What came in at each simulator.
+    requests: BTreeMap<Api, Requests>,
     clock: Clock,
     #[serde(skip_serializing_if = "Option::is_none")]
     traffic: Option<Traffic>,
@@ -58,6 +60,14 @@ struct Status {
     /// Milliseconds until it stops by itself if nobody uses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     stops_in_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Requests {
+    total: u64,
+    in_flight: u64,
+    max_in_flight: u64,
 }
 
 #[derive(Serialize)]
@@ -104,11 +114,13 @@ impl Report for Status {
         }
         if !self.platforms.is_empty() {
             page.blank()?;
-            let mut table = Table::new(&["PLATFORM", "ADDRESS", "FAULTS"]);
+            let mut table = Table::new(&["PLATFORM", "ADDRESS", ">REQUESTS", ">IN FLIGHT", ">MOST AT ONCE", "FAULTS"]);
             for (api, address) in &self.platforms {
                 let faults: Vec<String> =
                     self.faults.iter().filter(|f| f.api == *api).map(|f| words(f.spec.fault)).collect();
-                table.row([api.to_string(), address.clone(), faults.join(", ")]);
+                let Requests { total, in_flight, max_in_flight } = self.requests.get(api).copied().unwrap_or_default();
+                let [total, in_flight, most] = [total, in_flight, max_in_flight].map(|n| n.to_string());
+                table.row([api.to_string(), address.clone(), total, in_flight, most, faults.join(", ")]);
             }
             page.table(&table)?;
         }
@@ -147,6 +159,7 @@ async fn look(app: &App) -> anyhow::Result<(Status, Outcome)> {
         ]),
         processes: Vec::new(),
         platforms: BTreeMap::new(),
+        requests: BTreeMap::new(),
         clock: Clock { now: app.now(), offset_ms },
         traffic: None,
         scenario: None,
@@ -164,6 +177,10 @@ async fn look(app: &App) -> anyhow::Result<(Status, Outcome)> {
     if let Ok(ground) = Ground::enter(&place) {
         status.platforms = record.ports.iter().map(|(api, port)| (*api, format!("http://127.0.0.1:{port}"))).collect();
         status.faults = ground.faults().await.unwrap_or_default();
+        let count =
+            |s: ApiStats| Requests { total: s.requests, in_flight: s.in_flight, max_in_flight: s.max_in_flight };
+        let stats = ground.stats().await.unwrap_or_default();
+        status.requests = stats.into_iter().map(|(api, stats)| (api, count(stats))).collect();
         status.placeholders = placeholders::live(&ground).await;
         let left = place.unused_for().map(|unused| lifecycle::idle(&app.settings.env).saturating_sub(unused));
         status.stops_in_ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
