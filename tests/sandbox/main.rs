@@ -215,7 +215,7 @@ fn faults_are_put_on_and_taken_off() {
     sandbox.run("sandbox fault status html").code(0);
     assert_eq!(sandbox.json("sandbox status")["faults"].as_array().unwrap().len(), 2);
     assert_eq!(sandbox.json("sandbox fault clear trello").as_array().unwrap().len(), 1);
-    sandbox.run("sandbox fault clear").stdout("").stderr("1 fault cleared\nNo faults.\n").code(0);
+    sandbox.run("sandbox fault clear").stdout("").stderr("1 fault cleared, none is on\n").code(0);
     for wrong in [
         "fault trelo 503",
         "fault trello banana",

@@ -1,0 +1,361 @@
+//! The lines of the runbook that this version has a verb for, in the situations it writes them for.
+
+use serde_json::Value;
+
+use crate::ground::Ground;
+
+/// A situation and what the runbook types in it.
+pub struct Scene {
+    /// `opsctl sandbox scenario` that brings it about; `None` while all is well.
+    pub scenario: Option<&'static str>,
+    /// In the order in which they are run.
+    pub lines: &'static [Line],
+}
+
+/// One line.
+pub struct Line {
+    /// As the runbook writes it after `npm run`; `<name>` is filled in from `opsctl sandbox status`.
+    pub runbook: &'static str,
+    /// Lines to run before it.
+    pub before: &'static [&'static str],
+    /// Exit codes it may end with.
+    pub codes: &'static [i32],
+    /// The answer as JSON.
+    pub shape: Shape,
+    /// What has to hold of the answer beside its shape.
+    pub holds: fn(&Value) -> Result<(), String>,
+    /// What it changes.
+    pub effect: Effect,
+}
+
+/// Fields of an answer.
+#[derive(Clone, Copy)]
+pub enum Shape {
+    /// An object of these fields: what the runbook prints.
+    Exactly(&'static [&'static str]),
+    /// So many of them.
+    EachExactly(usize, &'static [&'static str]),
+    /// An object with at least these fields.
+    Has(&'static [&'static str]),
+    /// So many of them.
+    EachHas(usize, &'static [&'static str]),
+    /// A list, empty or not.
+    List,
+}
+
+/// How a change is read back.
+#[derive(Clone, Copy)]
+pub enum Effect {
+    /// It only reads.
+    None,
+    /// What the server says is something else afterwards.
+    Seen(fn(&Ground) -> Value),
+}
+
+const fn line(runbook: &'static str, shape: Shape) -> Line {
+    Line { runbook, before: &[], codes: &[0], shape, holds: |_| Ok(()), effect: Effect::None }
+}
+
+impl Line {
+    const fn after(mut self, before: &'static [&'static str]) -> Self {
+        self.before = before;
+        self
+    }
+
+    const fn code(mut self, codes: &'static [i32]) -> Self {
+        self.codes = codes;
+        self
+    }
+
+    const fn holds(mut self, holds: fn(&Value) -> Result<(), String>) -> Self {
+        self.holds = holds;
+        self
+    }
+
+    const fn seen(mut self, look: fn(&Ground) -> Value) -> Self {
+        self.effect = Effect::Seen(look);
+        self
+    }
+}
+
+/// Verbs that are not the runbook's.
+pub const OURS: &[&str] = &[
+    "api",
+    "completions",
+    "config list",
+    "config set",
+    "config unset",
+    "context add",
+    "context check",
+    "context list",
+    "context remove",
+    "context show",
+    "context use",
+    "history",
+    "history show",
+    "man",
+    "queue failed",
+    "queue retry",
+    "queue show",
+    "sandbox clock",
+    "sandbox down",
+    "sandbox fault",
+    "sandbox scenario",
+    "sandbox status",
+    "sandbox traffic",
+    "sandbox up",
+    "serve",
+    "token create",
+    "token list",
+    "token revoke",
+    "undo",
+    "version",
+];
+
+use Shape::{EachExactly, EachHas, Exactly, Has, List};
+
+// The outputs that the runbook prints.
+const QUEUE: &[&str] = &["totalQueued", "byPriority", "avgWaitTime", "workerUtilization"];
+const OPEN: &[&str] = &["platform", "state", "failureCount", "lastFailure", "openedAt", "willResetAt"];
+const LIMIT: &[&str] = &["platform", "current", "limit", "window", "percentage", "resetAt"];
+const NOT_IN: &[&str] = &["platform", "authenticated", "error", "lastSuccessfulAuth"];
+
+/// The same, where nothing is wrong.
+const CLOSED: &[&str] = &["platform", "state", "failureCount"];
+const CLOSED_AGAIN: &[&str] = &["platform", "state", "failureCount", "lastFailure"];
+const IN: &[&str] = &["platform", "authenticated", "lastSuccessfulAuth"];
+
+// The others have at least this.
+const WHOLE: &[&str] = &["overall", "executors", "queue"];
+const PLATFORM: &[&str] = &["platform", "status", "circuitBreaker", "rateLimit", "avgResponseTime", "sample"];
+const FEED: &[&str] = &["platform", "status", "url", "tookMs"];
+const ERRORS: &[&str] = &["errors", "byCode", "total"];
+const EXECUTOR: &[&str] = &["platform", "state", "health", "inFlight", "crashes", "restarts", "circuit"];
+const SYSTEM: &[&str] = &["service", "overall", "pauses", "openCircuits", "queue", "topErrors", "components", "host"];
+const CHECK: &[&str] = &["component", "ok", "checks"];
+const ITEMS: &[&str] = &["items", "total", "truncated"];
+const PERFORMANCE: &[&str] = &["current", "previous", "byPlatform", "keptSince"];
+const RESTARTED: &[&str] = &["component", "drained", "handedBack", "tookMs", "applied", "state"];
+const CHANGED: &[&str] = &["effect", "message"];
+
+/// All of it.
+pub const SCENES: &[Scene] = &[
+    Scene { scenario: None, lines: QUICK_REFERENCE },
+    Scene { scenario: None, lines: TOOLS },
+    Scene { scenario: None, lines: OUTAGE },
+    Scene { scenario: Some("issue-1"), lines: STUCK },
+    Scene { scenario: Some("issue-2"), lines: CIRCUIT_OPEN },
+    Scene { scenario: Some("issue-5"), lines: RATE_LIMITED },
+    Scene { scenario: Some("issue-6"), lines: KEY_REVOKED },
+    Scene { scenario: Some("issue-7"), lines: EXECUTOR_DOWN },
+    Scene { scenario: Some("issue-10"), lines: PLATFORM_DOWN },
+];
+
+const QUICK_REFERENCE: &[Line] = &[
+    line("check:health", Has(WHOLE)).holds(|a| is(a, "/overall", "healthy")),
+    line("check:health notion", Has(PLATFORM)).holds(|a| is(a, "/status", "healthy")),
+    line("check:health trello", Has(PLATFORM)),
+    line("check:health slack", Has(PLATFORM)),
+    line("check:health drive", Has(PLATFORM)),
+    line("check:health sheets", Has(PLATFORM)),
+    line("queue:status", Exactly(QUEUE)).holds(priorities_add_up),
+    line("circuit:status", EachExactly(5, CLOSED)),
+    line("logs:errors --limit 20", Has(ERRORS)),
+];
+
+const TOOLS: &[Line] = &[
+    line("system:status", Has(SYSTEM)).holds(|a| is(a, "/overall", "healthy")),
+    line("executor:status", EachHas(5, EXECUTOR)),
+    line("executor:status --all", EachHas(5, EXECUTOR)),
+    line("queue:stuck", Has(ITEMS)),
+    line("circuit:status notion", Exactly(CLOSED)),
+    line("circuit:status --all", EachExactly(5, CLOSED)),
+    line("queue:check", Has(CHECK)).holds(|a| is(a, "/ok", true)),
+    line("circuit:history", List),
+    line("logs:errors", Has(ERRORS)),
+    line("logs:errors --limit 50", Has(ERRORS)),
+    line("logs:errors --component state-manager", Has(ERRORS)),
+    line("test:auth", EachExactly(5, IN)),
+    line("test:auth --all", EachExactly(5, IN)),
+    line("test:auth notion", Exactly(IN)),
+    line("test:auth slack", Exactly(IN)),
+    line("test:auth drive", Exactly(IN)),
+    line("test:auth sheets", Exactly(IN)),
+    line("metrics:performance", Has(PERFORMANCE)),
+    line("metrics:performance --since 7d", Has(PERFORMANCE)),
+    line("metrics:requests", Has(&["windowMs", "platforms"])),
+    line("config:get ENABLE_IDEMPOTENCY", Has(&["name", "value", "source"])).holds(|a| is(a, "/value", "true")),
+    // The host's disk may be full.
+    line("maintenance:daily", Exactly(&["checks"])).code(&[0, 3]).holds(seven_lines),
+    line("queue:pause", Has(CHANGED)).seen(pauses),
+    line("queue:resume", Has(CHANGED)).seen(pauses),
+    line("resume:processing", Has(CHANGED)).after(&["queue pause"]).seen(pauses),
+];
+
+/// Procedure 1: Complete System Outage.
+const OUTAGE: &[Line] = &[
+    line("check:health --all", EachHas(5, PLATFORM)),
+    line("pause:all", Has(CHANGED)).seen(pauses),
+    line("db:check", Has(CHECK)).holds(|a| is(a, "/ok", true)),
+    line("eventbus:check", Has(CHECK)).holds(|a| is(a, "/ok", true)),
+    // The pause of the line before is a finding.
+    line("queue:check", Has(CHECK)).code(&[3]).holds(|a| is(a, "/ok", false)),
+    line("restart:database", EachHas(1, RESTARTED)).seen(|g| restarts(g, "database")),
+    line("restart:eventbus", EachHas(1, RESTARTED)).seen(|g| restarts(g, "eventbus")),
+    line("restart:queue", EachHas(1, RESTARTED)).seen(|g| restarts(g, "queue")),
+    line("restart:executors", EachHas(1, RESTARTED)).seen(|g| restarts(g, "executors")),
+    line("restart:workers", EachHas(1, RESTARTED)).seen(|g| restarts(g, "workers")),
+    line("restart:all", EachHas(5, RESTARTED)).seen(|g| restarts(g, "workers")),
+    line("resume:all", Has(CHANGED)).seen(pauses),
+    line("resume:all --slow-start", Has(CHANGED)).after(&["pause all"]).seen(pauses),
+];
+
+/// Issue 1: Actions Stuck in Queue.
+const STUCK: &[Line] = &[
+    line("queue:status", Exactly(QUEUE)).holds(priorities_add_up),
+    line("check:health --verbose", Has(WHOLE)).code(&[0, 3]),
+    line("rate-limits:status", EachExactly(5, LIMIT)),
+    line("circuit:status", EachHas(5, CLOSED)),
+    line("queue:stuck", Has(ITEMS)).holds(|a| some(a, "/total")),
+    line("queue:remove <actionId>", Has(CHANGED))
+        .seen(|g| g.get(&format!("/admin/v1/queue/items/{}", g.id("actionId")))["state"].clone()),
+    line("clear:queue --stuck-only", Has(CHANGED)).holds(|a| some(a, "/items")).seen(removed),
+    line("queue:clear", Has(CHANGED)).after(WAITING).seen(removed),
+    line("clear:queue", Has(CHANGED)).after(WAITING).seen(removed),
+];
+
+/// More that wait, after a clear-up.
+const WAITING: &[&str] = &["sandbox scenario clear", "sandbox scenario issue-1"];
+
+/// Issue 2: Circuit Breaker Open for Platform.
+const CIRCUIT_OPEN: &[Line] = &[
+    line("circuit:status notion", Exactly(OPEN)).holds(opened_for_thirty_seconds),
+    line("circuit:status", EachHas(5, CLOSED)),
+    line("circuit:status --all", EachHas(5, CLOSED)).code(&[3]),
+    line("check:health notion", Has(PLATFORM)).code(&[3]).holds(|a| is(a, "/circuitBreaker/state", "OPEN")),
+    // The vendor says that all is well.
+    line("check:health notion --external", Has(FEED)).holds(|a| is(a, "/status", "OK")),
+    line("test:auth notion", Exactly(NOT_IN)).code(&[3]),
+    line("logs:errors --platform notion --limit 10", Has(ERRORS)).holds(|a| some(a, "/byCode/SERVICE_DOWN")),
+    line("logs:errors --platform notion --since 1h", Has(ERRORS)).holds(|a| some(a, "/byCode/SERVICE_DOWN")),
+    line("maintenance:daily", Exactly(&["checks"])).code(&[3]).holds(seven_lines),
+    line("reset:circuit notion", EachHas(1, CLOSED)).after(&["sandbox fault clear notion"]).seen(notion_circuit),
+    line("circuit:status notion", Exactly(CLOSED_AGAIN)).holds(|a| is(a, "/state", "CLOSED")),
+    line("circuit:history", List).holds(|a| is(a, "/0/to", "OPEN")),
+    line("reset:circuit <platform>", EachHas(1, CLOSED)).after(OPEN_AGAIN).seen(notion_circuit),
+    line("circuit:reset", EachHas(1, CLOSED)).after(OPEN_AGAIN).seen(notion_circuit),
+];
+
+const OPEN_AGAIN: &[&str] = &["sandbox scenario clear", "sandbox scenario issue-2", "sandbox fault clear notion"];
+
+/// Issue 5: Rate Limit Exceeded.
+const RATE_LIMITED: &[Line] = &[
+    line("rate-limits:status", EachExactly(5, LIMIT)),
+    line("rate-limits:status notion", Exactly(LIMIT)).holds(|a| is(a, "/window", "1s")),
+    line("rate-limits:status notion --reset-time", Exactly(&["platform", "resetAt"])),
+    line("metrics:requests --platform notion --window 5m", Has(&["windowMs", "platforms"]))
+        .holds(|a| some(a, "/platforms/0/rateLimited")),
+    line("metrics:actions --platform notion --breakdown", Has(&["from", "to", "rows"])),
+    line("queue:status", Exactly(QUEUE)).holds(|a| some(a, "/totalQueued")),
+];
+
+/// Issue 6: Authentication Failed.
+const KEY_REVOKED: &[Line] = &[
+    line("test:auth notion", Exactly(NOT_IN)).code(&[3]).holds(|a| is(a, "/error", "Invalid API key")),
+    line("test:auth --all", EachHas(5, &["platform", "authenticated"])).code(&[3]),
+    line("check:health notion", Has(PLATFORM)).code(&[3]),
+    line("restart:all", EachHas(5, RESTARTED))
+        .after(&["config set NOTION_API_KEY --value-file <newKeyFile>"])
+        .seen(|g| g.get("/admin/v1/platforms/notion/auth")["authenticated"].clone()),
+    line("test:auth notion", Exactly(IN)),
+];
+
+/// Issue 7: Platform Executor Down.
+const EXECUTOR_DOWN: &[Line] = &[
+    line("executor:status notion", Has(EXECUTOR)).holds(|a| is(a, "/health", "down")),
+    line("executor:status --all", EachHas(5, EXECUTOR)).code(&[3]),
+    line("logs:errors --executor notion", Has(ERRORS)).holds(|a| some(a, "/byCode/NETWORK_ERROR")),
+    line("check:health --all", EachHas(5, PLATFORM)).code(&[3]),
+    line("config:validate", Has(&["checked", "findings"])),
+    line("executor:restart notion", EachHas(1, RESTARTED))
+        .seen(|g| g.find("/admin/v1/executors", "platform", "notion")["restarts"].clone()),
+    line("cache:clear", Has(&["caches"])).seen(|g| g.get("/admin/v1/audit?limit=1")["records"][0]["id"].clone()),
+];
+
+/// Issue 10: All Actions Failing to Platform.
+const PLATFORM_DOWN: &[Line] = &[
+    line("check:health notion --external", Has(FEED)).code(&[3]).holds(|a| is(a, "/status", "DOWN")),
+    line("test:auth notion", Exactly(NOT_IN)).code(&[3]),
+    line("circuit:status notion", Exactly(OPEN)).holds(opened_for_thirty_seconds),
+    line("rate-limits:status notion", Exactly(LIMIT)),
+];
+
+fn pauses(ground: &Ground) -> Value {
+    ground.get("/admin/v1/pauses")
+}
+
+fn restarts(ground: &Ground, component: &str) -> Value {
+    ground.find("/admin/v1/components", "component", component)["restarts"].clone()
+}
+
+fn notion_circuit(ground: &Ground) -> Value {
+    ground.find("/circuit-breakers", "platform", "notion")["state"].clone()
+}
+
+fn removed(ground: &Ground) -> Value {
+    ground.get("/admin/v1/queue/items?view=removed&limit=1")["total"].clone()
+}
+
+fn is(answer: &Value, pointer: &str, wanted: impl Into<Value>) -> Result<(), String> {
+    let (found, wanted) = (answer.pointer(pointer), wanted.into());
+    if found == Some(&wanted) { Ok(()) } else { Err(format!("{pointer} is {found:?}, not {wanted}")) }
+}
+
+/// A number above zero, or a list that is not empty.
+fn some(answer: &Value, pointer: &str) -> Result<(), String> {
+    let found = answer.pointer(pointer);
+    match found {
+        Some(Value::Number(number)) if number.as_u64() > Some(0) => Ok(()),
+        Some(Value::Array(list)) if !list.is_empty() => Ok(()),
+        _ => Err(format!("{pointer} is {found:?}")),
+    }
+}
+
+fn priorities_add_up(answer: &Value) -> Result<(), String> {
+    let by = answer["byPriority"].as_object().ok_or("no byPriority")?;
+    let names: Vec<&str> = by.keys().map(String::as_str).collect();
+    let sum: u64 = by.values().filter_map(Value::as_u64).sum();
+    match (names[..] == ["critical", "high", "normal", "low"], answer["totalQueued"] == sum) {
+        (true, true) => Ok(()),
+        (false, _) => Err(format!("priorities {names:?}")),
+        (_, false) => Err(format!("the priorities add up to {sum}")),
+    }
+}
+
+fn opened_for_thirty_seconds(answer: &Value) -> Result<(), String> {
+    is(answer, "/state", "OPEN")?;
+    if answer["failureCount"].as_u64() < Some(5) {
+        return Err("opened before the fifth failure".into());
+    }
+    let at = |name: &str| answer[name].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok());
+    let (Some(opened), Some(resets)) = (at("openedAt"), at("willResetAt")) else {
+        return Err("no time that can be read".into());
+    };
+    let open_ms = resets.as_millisecond() - opened.as_millisecond();
+    if open_ms == 30_000 { Ok(()) } else { Err(format!("open for {open_ms}ms")) }
+}
+
+fn seven_lines(answer: &Value) -> Result<(), String> {
+    const NAMES: [&str; 7] = [
+        "System Health",
+        "Success Rate",
+        "Queue Depth",
+        "Circuit Breakers",
+        "Error Rate",
+        "Disk Space",
+        "Memory Usage",
+    ];
+    let lines = answer["checks"].as_array().ok_or("no checks")?;
+    let names: Vec<&str> = lines.iter().filter_map(|line| line["name"].as_str()).collect();
+    if names == NAMES { Ok(()) } else { Err(format!("lines {names:?}")) }
+}
