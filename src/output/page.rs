@@ -149,10 +149,15 @@ impl Table {
     /// Wraps between words, so that an id stays in one piece and can be copied, unless even that is too wide.
     fn keep_words_whole(&self, grid: &mut Grid, width: usize) {
         let longest = |text: &str| text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(1);
-        let widths: Vec<usize> = self.headings.iter().enumerate().map(|(index, (heading, _))| {
-            let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| longest(cell));
-            cells.chain([longest(heading)]).max().unwrap_or(1) + COLUMN_GAP
-        }).collect();
+        let widths: Vec<usize> = self
+            .headings
+            .iter()
+            .enumerate()
+            .map(|(index, (heading, _))| {
+                let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| longest(cell));
+                cells.chain([longest(heading)]).max().unwrap_or(1) + COLUMN_GAP
+            })
+            .collect();
         if widths.iter().sum::<usize>() > width {
             return;
         }
