@@ -115,6 +115,23 @@ pub(super) fn detached(program: &Path, log: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// Closes what this process was handed at its start beside the three standard streams: a lock or a pipe of whoever
+/// started it would stay open for as long as it runs. What the program opens itself is marked to end with an exec, and
+/// so is told apart.
+pub(super) fn close_inherited() {
+    const CLOSES_ON_EXEC: u32 = 0o2_000_000;
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        if flags.and_then(|f| u32::from_str_radix(f.trim(), 8).ok()).is_some_and(|f| f & CLOSES_ON_EXEC == 0) {
+            // It may be gone already, which is what was wanted.
+            let _ = nix::unistd::close(number);
+        }
+    }
+}
+
 /// What the last error in a log says, with its causes.
 pub(super) fn last_error(log: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(log).unwrap_or_default();

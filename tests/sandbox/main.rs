@@ -83,12 +83,21 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 #[test]
 fn up_shows_what_runs_and_down_leaves_nothing_behind() {
-    let sandbox = Sandbox::up();
+    let sandbox = Sandbox::new();
+    // Whoever starts it has something open that would end with nobody.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 7>leak; exec \"$0\" sandbox up"]).arg(env!("CARGO_BIN_EXE_opsctl"));
+    shell.current_dir(sandbox.world.path("")).env("HOME", sandbox.world.path(""));
+    let output = shell.env("OPSCTL_STATE_DIR", sandbox.world.path("state")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
     let pids = sandbox.pids();
     assert_eq!((pids.len(), pids.iter().all(|pid| runs(*pid))), (2, true));
     for pid in &pids {
         let open = std::fs::read_link(format!("/proc/{pid}/fd/0")).unwrap();
         assert_eq!(open.to_str(), Some("/dev/null"));
+        let all = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let mut opened = all.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        assert!(!opened.any(|path| path.ends_with("leak")), "{pid} holds what it was handed");
     }
     let again = sandbox.run("sandbox up").code(0);
     assert!(again.stdout.starts_with("the sandbox is already up at http://127.0.0.1:"), "{again:?}");

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use super::member2::Member2;
 use super::place::{Place, write_private};
 use super::placeholders;
-use super::process::Process;
+use super::process::{self, Process};
 use super::record::{Record, State, Traffic};
 use super::remote::Remote;
 use super::service::{self, Needs};
@@ -57,6 +57,7 @@ pub struct HostOptions {
 
 /// Runs until the sandbox is put down. `note` takes lines for the log.
 pub async fn run(options: HostOptions, note: impl Fn(&str)) -> anyhow::Result<()> {
+    process::close_inherited();
     // A session of its own: the terminal it was started from may close. It fails where there is one already.
     let _ = rustix::process::setsid();
     let mut stop = signal(SignalKind::terminate())?;
