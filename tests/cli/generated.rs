@@ -92,7 +92,7 @@ fn bash_completes_verbs_and_flags() {
     };
     let verbs = offered("bash", &script("opsctl context \"\"", 2));
     assert!(verbs.lines().any(|l| l.trim() == "list"), "{verbs}");
-    let nouns = offered("bash", &script("opsctl con", 1));
+    let nouns = offered("bash", &script("opsctl cont", 1));
     assert_eq!(nouns.trim(), "context");
     let flags = offered("bash", &script("opsctl context add --tok", 3));
     assert!(flags.contains("--token-file"), "{flags}");
