@@ -210,7 +210,8 @@ async fn reset(app: &App, args: ResetArgs) -> anyhow::Result<Outcome> {
     let mut items = Vec::new();
     for circuit in &open {
         let platform = circuit.status.platform;
-        orchestrator.reset_circuit(&approval, platform, circuit.version).await?;
+        let answer = orchestrator.reset_circuit(&approval, platform, circuit.version).await?;
+        app.note(&answer.message);
         items.push(ReceiptItem::applied(
             platform.as_str(),
             UndoAction::none("a circuit opens by itself when calls fail"),

@@ -24,7 +24,7 @@ pub mod store;
 mod work;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -83,8 +83,9 @@ impl NativeBackend {
         let now = options.clock.now();
         runtime::tell_telemetry(&options.telemetry, &options.config.effective());
         let mut core = Core::new(options.config.effective(), now);
-        let store = Store::open(&options.data_dir).map_err(|error| unusable(&error))?;
-        let (recovered, waiting) = restore(&store, &mut core).map_err(|error| unusable(&error))?;
+        let file = options.data_dir.join(store::FILE);
+        let store = Store::open(&options.data_dir).map_err(|error| unusable(&file, &error))?;
+        let (recovered, waiting) = restore(&store, &mut core).map_err(|error| unusable(&file, &error))?;
         options.telemetry.log(
             LogLine::info(Part::Service, "Started")
                 .field("environment", options.environment)
@@ -113,8 +114,9 @@ impl NativeBackend {
 }
 
 /// A store that cannot be used, in three parts.
-fn unusable(error: &store::StoreError) -> anyhow::Error {
-    Fault::new(Kind::Failed, "cannot open the store").because(error.to_string()).hint(error.advice()).into()
+fn unusable(file: &Path, error: &store::StoreError) -> anyhow::Error {
+    let what = format!("cannot open the store {}", file.display());
+    Fault::new(Kind::Failed, what).because(error.to_string()).hint(error.advice()).into()
 }
 
 /// Reads what was kept. Gives how many items were executing when the service ended, and how many wait now.

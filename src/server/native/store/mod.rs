@@ -55,6 +55,7 @@ impl Store {
     }
 
     fn connect(path: &Path) -> Result<Connection, StoreError> {
+        schema::ensure_whole(path)?;
         let mut conn = Connection::open(path).map_err(StoreError::from)?;
         schema::prepare(&mut conn)?;
         Ok(conn)

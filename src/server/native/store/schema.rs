@@ -3,6 +3,9 @@
 //! `actions` has one row per action in whatever state and is small; the parameters are in `payloads`, read when an action
 //! runs; `queue` has a row only for what waits, runs, was removed or is in doubt, so that a start reads little.
 
+use std::io::Read;
+use std::path::Path;
+
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
@@ -119,7 +122,8 @@ pub fn prepare(conn: &mut Connection) -> Result<(), StoreError> {
     conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(conn)?;
-    ensure_whole(conn)
+    // Now that the log is whole again, the file has all of it: a start begins with one file.
+    checkpoint(conn)
 }
 
 /// Brings the log into the file.
@@ -127,21 +131,40 @@ pub fn checkpoint(conn: &Connection) -> Result<(), StoreError> {
     Ok(conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
 }
 
-/// Refuses a file that ends before its last page, as after a copy that broke off: SQLite would notice only when it gets
-/// there, after work has begun.
-fn ensure_whole(conn: &Connection) -> Result<(), StoreError> {
-    checkpoint(conn)?;
-    let pages: u64 = conn.pragma_query_value(None, "page_count", |row| row.get(0))?;
-    let page: u64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
-    let there = conn.path().and_then(|path| std::fs::metadata(path).ok()).map_or(u64::MAX, |meta| meta.len());
-    if there < pages * page {
-        return Err(StoreError::Corrupt(format!("the file has {there} of {} bytes", pages * page)));
+/// Refuses a file that ends before its last page, as after a copy that broke off. To be asked before the file is opened:
+/// SQLite rounds half a page up to a whole one, and the first checkpoint would fill it with zeros. A file with a log beside
+/// it may be shorter than it says, since the rest is in the log.
+pub fn ensure_whole(path: &Path) -> Result<(), StoreError> {
+    let failed = |e: std::io::Error| StoreError::io("read", path, &e);
+    let log = path.with_extension("db-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    let mut file = match std::fs::File::open(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(failed)?,
+    };
+    let there = file.metadata().map_err(failed)?.len();
+    let mut head = [0; 32];
+    if there < head.len() as u64 {
+        // Empty, or no database at all: SQLite says so.
+        return Ok(());
+    }
+    file.read_exact(&mut head).map_err(failed)?;
+    // Bytes 16 and 17 are the page size, where 1 stands for 65536; bytes 28 to 31 the size in pages.
+    let page = match u16::from_be_bytes([head[16], head[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let whole = u64::from(u32::from_be_bytes([head[28], head[29], head[30], head[31]])) * page;
+    if head.starts_with(b"SQLite format 3\0") && there < whole {
+        return Err(StoreError::Corrupt(format!("the file has {there} of {whole} bytes")));
     }
     Ok(())
 }
 
 /// A connection that only reads.
-pub fn open_reader(path: &std::path::Path) -> Result<Connection, StoreError> {
+pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.set_prepared_statement_cache_capacity(32);
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
