@@ -205,3 +205,14 @@ fn an_error_is_one_json_object_when_asked_for() {
     assert_eq!(error["retryable"], true);
     assert!(error["hint"].is_string(), "{error}");
 }
+#[tokio::test]
+async fn a_stopped_process_is_unreachable_and_answers_again_when_it_goes_on() {
+    let folder = served::TempDir::new("stopped");
+    let launch = served::Launch::new(env!("CARGO_BIN_EXE_opsctl"), folder.path().join("data"));
+    let (serve, _) = launch.start().await;
+    let run = || Opsctl::new(&launch.url(), &["queue", "status"]).env("OPSCTL_TOKEN", &launch.token()).run();
+    serve.signal("STOP");
+    run().fails(7, "timed out");
+    serve.signal("CONT");
+    run().succeeds();
+}

@@ -12,6 +12,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use opsctl::platforms::Endpoints;
+
+/// Ends what does not end by itself; nothing is measured against it.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
 /// A folder that goes away with its value.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);
@@ -43,15 +48,16 @@ pub struct Launch {
     pub binary: PathBuf,
     pub data_dir: PathBuf,
     pub address: SocketAddr,
-    /// Settings and endpoints, as environment variables.
+    /// Settings, as environment variables.
     pub env: Vec<(String, String)>,
+    endpoints: Option<PathBuf>,
 }
 
 impl Launch {
     /// A service on a loopback port that is free now.
     pub fn new(binary: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Launch {
         let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-        Launch { binary: binary.into(), data_dir: data_dir.into(), address, env: Vec::new() }
+        Launch { binary: binary.into(), data_dir: data_dir.into(), address, env: Vec::new(), endpoints: None }
     }
 
     /// One more variable.
@@ -65,6 +71,15 @@ impl Launch {
     #[must_use]
     pub fn envs(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Launch {
         self.env.extend(variables);
+        self
+    }
+
+    /// Other addresses of the platforms than the vendors'.
+    #[must_use]
+    pub fn endpoints(mut self, endpoints: &Endpoints) -> Launch {
+        let file = self.data_dir.with_extension("endpoints.json");
+        std::fs::write(&file, serde_json::to_vec(endpoints).expect("JSON")).expect("a file for the addresses");
+        self.endpoints = Some(file);
         self
     }
 
@@ -93,6 +108,9 @@ impl Launch {
             .arg("--listen")
             .arg(self.address.to_string())
             .stdin(Stdio::null());
+        if let Some(endpoints) = &self.endpoints {
+            command.arg("--endpoints").arg(endpoints);
+        }
         command
     }
 
@@ -110,7 +128,7 @@ impl Launch {
             if let Ok((200, _)) = http::get(self.address, "/health", None).await {
                 return (Served { child: Some(child) }, started.elapsed());
             }
-            if started.elapsed() > Duration::from_secs(60) {
+            if started.elapsed() > WATCHDOG {
                 let _ = child.kill();
                 panic!("opsctl serve does not answer\n{}", std::fs::read_to_string(&log).unwrap_or_default());
             }
@@ -168,6 +186,20 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Runs a command that has to end by itself, and gives its output.
+pub fn output(command: &mut Command) -> std::process::Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("opsctl starts");
+    let started = Instant::now();
+    while child.try_wait().expect("a child to wait for").is_none() {
+        if started.elapsed() > WATCHDOG {
+            let _ = child.kill();
+            panic!("{command:?} did not end by itself");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.wait_with_output().expect("its output")
 }
 
 /// Makes a context for `url` in a folder of its own; gives the variables that choose it.

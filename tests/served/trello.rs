@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use opsctl::platforms::Endpoints;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -31,13 +32,17 @@ impl Trello {
         trello
     }
 
-    /// The variables that point a service at it, without limits.
-    pub fn env(&self) -> [(String, String); 4] {
+    /// Its address among the platforms'.
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints { trello: format!("http://{}/1", self.address), ..Endpoints::default() }
+    }
+
+    /// What a service needs to use it, without limits.
+    pub fn env(&self) -> [(String, String); 3] {
         [
             ("TRELLO_RATE_LIMIT".into(), "1000000".into()),
             ("TRELLO_API_KEY".into(), "0123456789abcdef0123456789abcdef".into()),
             ("TRELLO_TOKEN".into(), "0123456789abcdef".repeat(4)),
-            ("OPSCTL_ENDPOINT_TRELLO".into(), format!("http://{}/1", self.address)),
         ]
     }
 
