@@ -10,6 +10,7 @@ mod defs;
 mod effective;
 mod registry;
 mod shape;
+mod slot;
 mod value;
 
 pub use defs::{Def, FALLBACKS, all, find, not_ours};

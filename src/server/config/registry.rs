@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -14,13 +13,14 @@ use crate::files;
 use crate::redact::Redactor;
 use crate::secret::Secret;
 use crate::server::backend::{Answer, ChangeContext, ConfigOps, Refusal};
-use crate::wire::{
-    ConfigEntry, ConfigFinding, ConfigReport, ConfigSet, ConfigSource, ErrorCode, RestartPart, Severity, Time,
-};
+use crate::wire::{ConfigEntry, ConfigFinding, ConfigReport, ConfigSet, ErrorCode, RestartPart, Severity, Time};
 
 use super::checks;
 use super::defs::{self, Def};
 use super::effective::Effective;
+use super::slot::{Kept, Slot};
+
+type KeptFile = BTreeMap<String, Kept>;
 
 /// Plain values that were set at run time.
 const SETTINGS_FILE: &str = "settings.json";
@@ -30,80 +30,6 @@ const SECRETS_FILE: &str = "secrets.json";
 const VALUE_MAX: usize = 65_536;
 /// Longest time until a value goes back by itself.
 const EXPIRY_MAX: Duration = Duration::from_secs(366 * 86_400);
-
-/// What was set at run time, as kept on disk. `value` is absent after an unset: the version lives on.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Kept {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
-    /// When it goes back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires_at: Option<Time>,
-    /// What it goes back to; the environment's value or the default when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    before: Option<String>,
-    version: u64,
-}
-
-type KeptFile = BTreeMap<String, Kept>;
-
-/// One variable's state. No `Debug` here: the values may be secrets.
-#[derive(Clone)]
-struct Slot {
-    def: &'static Def,
-    environment: Option<String>,
-    kept: Kept,
-    in_force: Option<(String, ConfigSource)>,
-}
-
-impl Slot {
-    /// The value that holds once everything has restarted.
-    fn desired(&self) -> Option<(String, ConfigSource)> {
-        let set = self.kept.value.clone().map(|v| (v, ConfigSource::Set));
-        let environment = || self.environment.clone().map(|v| (v, ConfigSource::Environment));
-        set.or_else(environment).or_else(|| self.def.default.clone().map(|v| (v, ConfigSource::Default)))
-    }
-
-    fn holds_at_once(&self) -> bool {
-        self.def.restart == RestartPart::None
-    }
-
-    /// A value as it may be shown.
-    fn shown(&self, value: &str) -> String {
-        if !self.def.kind.is_secret() {
-            return value.to_owned();
-        }
-        let secret = Secret::new(value);
-        let tail = secret.tail().map(|t| format!(", ends in {t}")).unwrap_or_default();
-        format!("set{tail}, sha256:{}", &secret.fingerprint()[..8])
-    }
-
-    /// The value in force and the one that waits, when they differ.
-    fn pending(&self) -> Option<(String, String)> {
-        let desired = self.desired().map(|(v, _)| v);
-        let in_force = self.in_force.as_ref().map(|(v, _)| v.clone());
-        let show = |v: Option<String>| v.map_or_else(|| "(unset)".to_owned(), |v| self.shown(&v));
-        (desired != in_force).then(|| (show(in_force), show(desired)))
-    }
-
-    fn entry(&self) -> ConfigEntry {
-        let in_force = self.in_force.as_ref();
-        let secret = self.def.kind.is_secret();
-        ConfigEntry {
-            name: self.def.name.clone(),
-            value: in_force.map(|(v, _)| self.shown(v)),
-            pending: self.pending().map(|(_, desired)| desired),
-            source: in_force.map_or(ConfigSource::Default, |(_, s)| *s),
-            restart: self.def.restart,
-            secret,
-            fingerprint: in_force.filter(|_| secret).map(|(v, _)| Secret::new(v.as_str()).fingerprint()),
-            description: self.def.description(),
-            expires_at: self.kept.expires_at,
-            version: self.kept.version,
-        }
-    }
-}
 
 /// A value that went back by itself.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::server::testing::{Scratch, scratch};
+use crate::wire::ConfigSource;
 
 fn open_with(dir: &Scratch, env: &[(&str, &str)], clock: &Clock) -> ConfigRegistry {
     let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
