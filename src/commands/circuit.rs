@@ -210,8 +210,7 @@ async fn reset(app: &App, args: ResetArgs) -> anyhow::Result<Outcome> {
     let mut items = Vec::new();
     for circuit in &open {
         let platform = circuit.status.platform;
-        let answer = orchestrator.reset_circuit(&approval, platform, circuit.version).await?;
-        app.note(&answer.message);
+        orchestrator.reset_circuit(&approval, platform, circuit.version).await?;
         items.push(ReceiptItem::applied(
             platform.as_str(),
             UndoAction::none("a circuit opens by itself when calls fail"),

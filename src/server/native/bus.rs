@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::server::telemetry::{LogLine, Part, Telemetry};
-use crate::wire::{CircuitState, CircuitTransition, Component, Pause, PauseScope};
+use crate::wire::{CircuitState, CircuitTransition, Component, ErrorCode, Pause, PauseScope};
 
 /// Events a listener may be behind.
 const CAPACITY: usize = 1024;
@@ -122,7 +122,9 @@ fn heard(event: &Event, probes: &Waiting, telemetry: &Telemetry) {
     let line = match event {
         Event::Circuit(moved) => {
             let line = match moved.to {
-                CircuitState::Open => LogLine::error(Part::Circuit, "Circuit breaker is OPEN"),
+                CircuitState::Open => {
+                    LogLine::error(Part::Circuit, "Circuit breaker is OPEN").code(ErrorCode::CircuitOpen)
+                }
                 CircuitState::HalfOpen => LogLine::info(Part::Circuit, "Circuit breaker is HALF_OPEN"),
                 CircuitState::Closed => LogLine::info(Part::Circuit, "Circuit breaker is CLOSED"),
             };

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::bus::{Bus, Event};
 use super::cache::Cache;
-use super::calls::Calls;
+use super::calls::{Calls, credentials};
 use super::core::{Core, Halt};
 use super::outcome::Unsaved;
 use super::restart::Parts;
@@ -20,7 +20,7 @@ use crate::engine::queue::Seq;
 use crate::platforms::CallEvent;
 use crate::server::config::{ConfigRegistry, Effective};
 use crate::server::telemetry::{CallRecord, LogLine, Part, Telemetry};
-use crate::wire::{CircuitTransition, ErrorCode, Platform, RestartPart, Time};
+use crate::wire::{CircuitTransition, ErrorCode, Platform, Time};
 
 /// Longest the timekeeper sleeps: the sandbox's clock may jump, and settings may expire.
 const TICK: Duration = Duration::from_secs(1);
@@ -265,9 +265,7 @@ impl Runtime {
         match self.config.expire(now) {
             Ok(expired) => {
                 for over in expired {
-                    let waits = over.restart != RestartPart::None;
-                    let note = if waits { format!(", after a restart of {}", over.restart) } else { String::new() };
-                    self.telemetry.log(LogLine::warn(Part::Config, format!("{}: its time is over{note}", over.change)));
+                    self.telemetry.log(LogLine::warn(Part::Config, format!("{}: its time is over", over.change)));
                 }
             }
             Err(error) => self.telemetry.log(LogLine::error(Part::Config, format!("{error:#}"))),
@@ -344,7 +342,13 @@ async fn follow_settings(runtime: Weak<Runtime>, mut settings: watch::Receiver<A
         let Some(this) = runtime.upgrade() else { return };
         let held = settings.borrow_and_update().clone();
         tell_telemetry(&this.telemetry, &held);
-        this.core().refresh(held);
+        let before = this.core().settings.clone();
+        this.core().refresh(held.clone());
         this.pump();
+        if before.credentials != held.credentials || before.ids != held.ids {
+            let calls = this.calls.clone();
+            // Reading key files blocks. A reader that fails keeps what it had, and the platform's refusal says the rest.
+            let _ = tokio::task::spawn_blocking(move || calls.set_credentials(credentials(&held))).await;
+        }
     }
 }
