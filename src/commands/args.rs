@@ -6,7 +6,9 @@ use std::str::FromStr;
 use clap::Args;
 use serde::Serialize;
 
+use crate::aliases;
 use crate::app::App;
+use crate::error::Fault;
 use crate::output::{Page, Report};
 use crate::settings::Since;
 use crate::wire::{Platform, Time};
@@ -16,9 +18,15 @@ use crate::wire::{Platform, Time};
 pub struct PlatformArg(pub Platform);
 
 impl FromStr for PlatformArg {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        s.parse::<Platform>().map(PlatformArg)
+    type Err = Fault;
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        text.parse::<Platform>().map(PlatformArg).map_err(|why| {
+            let fault = Fault::usage(format!("there is no platform `{text}`")).because(why);
+            match aliases::nearest(&text.to_lowercase(), Platform::ALL.iter().map(|p| p.as_str())) {
+                Some(near) => fault.hint(format!("did you mean `{near}`?")),
+                None => fault,
+            }
+        })
     }
 }
 
