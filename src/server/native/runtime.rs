@@ -321,6 +321,8 @@ async fn keep_time(runtime: Weak<Runtime>, wake: Arc<Notify>) {
                 this.housekeeping(now);
             }
             this.pump();
+            // From here on a moment that somebody plans wakes this task; what was planned before is in the answer.
+            this.planned.store((now + TICK).0, Ordering::Relaxed);
             let next = this.core().next_moment(now);
             let wait = next.map_or(TICK, |at| at.since(now)).clamp(Duration::from_millis(1), TICK);
             this.planned.store((now + wait).0, Ordering::Relaxed);
@@ -330,18 +332,11 @@ async fn keep_time(runtime: Weak<Runtime>, wake: Arc<Notify>) {
     }
 }
 
-/// Log lines hide the loaded secrets and follow `LOG_LEVEL`.
-pub(super) fn tell_telemetry(telemetry: &Telemetry, settings: &Effective) {
-    telemetry.redactor().add(settings.credentials.values());
-    telemetry.set_level(settings.log_level);
-}
-
 /// Makes settings hold as soon as they are in force.
 async fn follow_settings(runtime: Weak<Runtime>, mut settings: watch::Receiver<Arc<Effective>>) {
     while settings.changed().await.is_ok() {
         let Some(this) = runtime.upgrade() else { return };
         let held = settings.borrow_and_update().clone();
-        tell_telemetry(&this.telemetry, &held);
         let before = this.core().settings.clone();
         this.core().refresh(held.clone());
         this.pump();
