@@ -295,6 +295,13 @@ impl Runtime {
         }
     }
 
+    /// Calls go out with these credentials and default places from now on.
+    pub(super) async fn use_credentials(&self, settings: Arc<Effective>) {
+        let calls = Arc::clone(&self.calls);
+        // Reading key files blocks. A reader that fails keeps what it had, and the platform's refusal says the rest.
+        let _ = tokio::task::spawn_blocking(move || calls.set_credentials(credentials(&settings))).await;
+    }
+
     pub(super) fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -341,9 +348,7 @@ async fn follow_settings(runtime: Weak<Runtime>, mut settings: watch::Receiver<A
         this.core().refresh(held.clone());
         this.pump();
         if before.credentials != held.credentials || before.ids != held.ids {
-            let calls = this.calls.clone();
-            // Reading key files blocks. A reader that fails keeps what it had, and the platform's refusal says the rest.
-            let _ = tokio::task::spawn_blocking(move || calls.set_credentials(credentials(&held))).await;
+            this.use_credentials(held).await;
         }
     }
 }
