@@ -168,7 +168,7 @@ fn health(look: &Look<HealthReport>) -> Row {
 }
 
 /// A row about a part of what ended; `Ok` and `Err` are the two rows of the same look.
-fn share(name: &str, threshold: &str, look: &Look<Ended>, judge: impl Fn(&Ended) -> (f64, f64, bool)) -> Row {
+fn share(name: &str, threshold: &str, look: &Look<Ended>, judge: impl Fn(&Ended) -> (u64, Limit)) -> Row {
     let row = match look {
         Err(why) => Row::unknown(name, why),
         Ok(counts) => {
@@ -176,11 +176,16 @@ fn share(name: &str, threshold: &str, look: &Look<Ended>, judge: impl Fn(&Ended)
             let mut row = if counts.ended == 0 {
                 Row::unknown(name, format!("no action ended in {window}"))
             } else {
-                let (rate, limit, good) = judge(counts);
+                let (part, limit) = judge(counts);
+                let rate = part as f64 / counts.ended as f64;
+                let (target, good) = match limit {
+                    Limit::Above(target) => (target, rate > target),
+                    Limit::Below(target) => (target, rate < target),
+                };
                 let verdict = if good { Verdict::Ok } else { Verdict::Fail };
                 let actions = if counts.ended == 1 { "action" } else { "actions" };
-                let detail = format!("{} {actions} in {window}", counts.ended);
-                Row::new(name, verdict, percent(rate, limit)).measured(rate).detail(detail)
+                let detail = format!("{part} of {} {actions} in {window}", counts.ended);
+                Row::new(name, verdict, percent(rate, target)).measured(rate).detail(detail)
             };
             row.sample = Some(counts.ended);
             row.window_ms = u64::try_from(counts.window.as_millis()).ok();
@@ -190,18 +195,19 @@ fn share(name: &str, threshold: &str, look: &Look<Ended>, judge: impl Fn(&Ended)
     row.threshold(threshold)
 }
 
+/// On which side of it a rate has to be.
+enum Limit {
+    Above(f64),
+    Below(f64),
+}
+
 fn success_rate(look: &Look<Ended>) -> Row {
-    share("Success Rate", "target: >95%", look, |counts| {
-        let rate = counts.succeeded as f64 / counts.ended as f64;
-        (rate, SUCCESS_TARGET, rate > SUCCESS_TARGET)
-    })
+    share("Success Rate", "target: >95%", look, |counts| (counts.succeeded, Limit::Above(SUCCESS_TARGET)))
 }
 
 fn error_rate(look: &Look<Ended>) -> Row {
-    share("Error Rate", "target: <5%", look, |counts| {
-        let rate = counts.ended.saturating_sub(counts.succeeded) as f64 / counts.ended as f64;
-        (rate, ERROR_TARGET, rate < ERROR_TARGET)
-    })
+    let failed = |counts: &Ended| counts.ended.saturating_sub(counts.succeeded);
+    share("Error Rate", "target: <5%", look, |counts| (failed(counts), Limit::Below(ERROR_TARGET)))
 }
 
 fn queue_depth(look: &Look<QueueStatus>) -> Row {
@@ -328,7 +334,7 @@ mod tests {
                 "OK Memory Usage: 65.0% (warning at >80%)",
             ]
         );
-        assert_eq!(daily.rows[1].detail.as_deref(), Some("1000 actions in 24h"));
+        assert_eq!(daily.rows[1].detail.as_deref(), Some("973 of 1000 actions in 24h"));
         assert_eq!((daily.rows[4].sample, daily.rows[4].window_ms), (Some(1000), Some(86_400_000)));
         assert!(daily.beyond && !daily.blind);
     }

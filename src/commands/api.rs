@@ -132,11 +132,10 @@ fn checked_path(path: Option<&str>) -> Result<&str, Fault> {
 fn read_body(text: &str) -> Result<Value, Fault> {
     let (place, text) = match text.strip_prefix('@') {
         _ if text == "-" => ("stdin", read_whole(io::stdin().lock(), "stdin")?),
-        Some(file) => {
-            let open = std::fs::File::open(file);
-            let opened = open.map_err(|e| Fault::usage(format!("cannot read {file}")).because(e.to_string()))?;
-            (file, read_whole(opened, file)?)
-        }
+        Some(file) => match std::fs::File::open(file) {
+            Ok(opened) => (file, read_whole(opened, file)?),
+            Err(error) => return Err(cannot_read(file, error.to_string())),
+        },
         None => ("--data", text.to_owned()),
     };
     // serde_json names line and column.
@@ -149,12 +148,17 @@ fn read_body(text: &str) -> Result<Value, Fault> {
 
 fn read_whole(source: impl io::Read, place: &str) -> Result<String, Fault> {
     let mut text = String::new();
-    let cannot = || Fault::usage(format!("cannot read {place}"));
-    source.take(LONGEST + 1).read_to_string(&mut text).map_err(|e| cannot().because(e.to_string()))?;
+    source.take(LONGEST + 1).read_to_string(&mut text).map_err(|e| cannot_read(place, e.to_string()))?;
     if text.len() as u64 > LONGEST {
-        return Err(cannot().because("it is longer than 4 MiB"));
+        return Err(cannot_read(place, "it is longer than 4 MiB".into()));
     }
     Ok(text)
+}
+
+fn cannot_read(place: &str, why: String) -> Fault {
+    Fault::usage(format!("cannot read {place}"))
+        .because(why)
+        .hint("write --data JSON, --data @FILE, or --data - for stdin")
 }
 
 #[cfg(test)]

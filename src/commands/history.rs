@@ -156,6 +156,7 @@ fn undo_words(undo: &UndoAction) -> String {
         UndoAction::Resume { scope } => format!("resume {scope}"),
         UndoAction::SetConfig { name, value: Some(value), .. } => format!("{name}={value}"),
         UndoAction::SetConfig { name, value: None, .. } => format!("unset {name}"),
+        UndoAction::RevokeToken { id } => format!("revoke {id}"),
         UndoAction::None { why } => format!("none: {why}"),
     }
 }

@@ -55,7 +55,7 @@ pub fn line(what: &str, verdict: Verdict, said: &str, measures: &[Measure]) -> S
     let mut line = format!("{what} {word} - {said}");
     for (index, m) in measures.iter().enumerate() {
         line.push_str(if index == 0 { " | " } else { " " });
-        let value = format!("{:.3}", m.value);
+        let value = format!("{:.1}", m.value);
         let value = value.trim_end_matches('0').trim_end_matches('.');
         let data = format!("{}={value}{};{};{}", m.label, m.unit, m.warn, m.critical);
         line.push_str(data.trim_end_matches(';'));

@@ -77,8 +77,7 @@ async fn create(app: &App, args: CreateArgs) -> anyhow::Result<Outcome> {
     let id = created.token.id.clone();
     app.emit(&Created(created))?;
     app.note(format!("token {id}: this is the only time its value is shown"));
-    let undo = UndoAction::none(format!("end it with `opsctl token revoke {id}`"));
-    app.receipt(&approval, vec![ReceiptItem::applied(id, undo)])?;
+    app.receipt(&approval, vec![ReceiptItem::applied(&id, UndoAction::RevokeToken { id: id.clone() })])?;
     Ok(Outcome::Done)
 }
 

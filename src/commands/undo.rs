@@ -191,7 +191,9 @@ fn sort(receipt: &Receipt, now: &Now) -> Work {
                 }
                 _ => work.left.push(format!("{name}: it was set to something else since")),
             },
-            UndoAction::Pause { .. } | UndoAction::Resume { .. } => work.others.push((item.undo.clone(), None)),
+            UndoAction::Pause { .. } | UndoAction::Resume { .. } | UndoAction::RevokeToken { .. } => {
+                work.others.push((item.undo.clone(), None))
+            }
             UndoAction::None { .. } => {}
         }
     }
@@ -219,6 +221,9 @@ fn plan(receipt: &Receipt, work: &Work, change: &ChangeArgs) -> Plan {
             Step::new(format!("{method} /admin/v1/config/{name}"))
                 .because(format!("{old} -> {new}"))
                 .undo(Undo::Rewrite)
+        }
+        UndoAction::RevokeToken { id } => {
+            Step::new(format!("DELETE /admin/v1/tokens/{id}")).because("it stops working for good")
         }
         UndoAction::RestoreItem { .. } | UndoAction::None { .. } => Step::new("nothing"),
     });
@@ -261,6 +266,9 @@ async fn act(app: &App, approval: &Approval, work: &Work) -> anyhow::Result<Vec<
                 };
                 let again = UndoAction::SetConfig { name: name.clone(), value: set.clone(), set: value.clone() };
                 ReceiptItem::applied(name, again)
+            }
+            UndoAction::RevokeToken { id } => {
+                of_answer(id, &api.revoke_token(approval, id).await?, UndoAction::none("a revoked token stays revoked"))
             }
             UndoAction::RestoreItem { .. } | UndoAction::None { .. } => continue,
         });

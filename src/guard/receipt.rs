@@ -41,6 +41,11 @@ pub enum UndoAction {
         /// The value it was given; when it has another one by then, somebody touched it and it is left alone.
         set: Option<String>,
     },
+    /// End a token.
+    RevokeToken {
+        /// The token's id.
+        id: String,
+    },
     /// It cannot be taken back.
     None {
         /// Why not.

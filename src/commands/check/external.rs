@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use serde::{Serialize, Serializer};
 
 use crate::app::App;
+use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Format, Page, Report, Style, Tone};
 use crate::platforms::status::{self, FeedStatus};
@@ -55,7 +56,7 @@ impl Feed {
     fn line(&self, style: &Style, verbose: bool) -> String {
         let status = format!("{:<8}", self.status);
         let status = Tone::of_word(self.status).map_or(status.clone(), |tone| style.paint(&status, tone));
-        let took = format!("{:.1}s", self.took_ms as f64 / 1000.0);
+        let took = text::millis(self.took_ms as f64);
         let detail = match (&self.detail, verbose) {
             (Some(detail), true) => format!("{detail} · {}", self.url),
             (Some(detail), false) => detail.clone(),
@@ -78,6 +79,13 @@ const HEADING: &str = "PLATFORM  STATUS      TOOK  THE VENDOR SAYS";
 pub(super) struct Feeds {
     feeds: Vec<Feed>,
     verbose: bool,
+}
+
+impl Feeds {
+    /// Each platform's word and what is said about it.
+    pub(super) fn words(&self) -> impl Iterator<Item = (Platform, &str, Option<&str>)> {
+        self.feeds.iter().map(|feed| (feed.platform, feed.status, feed.detail.as_deref()))
+    }
 }
 
 impl Serialize for Feeds {

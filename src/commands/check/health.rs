@@ -6,10 +6,12 @@ use std::io;
 use clap::Args;
 use serde::Serialize;
 
+use crate::analysis::Verdict;
 use crate::app::{App, WatchArgs};
 use crate::commands::args::{PlatformArg, each_once};
+use crate::commands::monitoring::{self, ExitStyleArgs, Measure};
 use crate::commands::text;
-use crate::error::Outcome;
+use crate::error::{Explained, Outcome};
 use crate::output::{Page, Report, Table};
 use crate::wire::{ExecutorHealth, ExecutorHealthReport, HealthReport, OverallHealth, Platform};
 
@@ -23,6 +25,8 @@ use super::external;
 ///
 /// --verbose adds circuit, limit use and error rate. --external asks the vendors' status feeds straight from this
 /// machine instead, all at once and within one --timeout (5s unless told); it needs no orchestrator.
+///
+/// --exit-style check is for monitoring systems: one line, and 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 ///
 /// Example: opsctl check health notion --external
 #[derive(Args, Debug)]
@@ -41,6 +45,9 @@ pub struct HealthArgs {
 
     #[command(flatten)]
     watch: WatchArgs,
+
+    #[command(flatten)]
+    exit_style: ExitStyleArgs,
 }
 
 impl HealthArgs {
@@ -70,6 +77,14 @@ impl HealthArgs {
 
 pub(super) async fn health(app: &App, args: HealthArgs) -> anyhow::Result<Outcome> {
     let wanted = each_once(&args.platforms);
+    if args.exit_style.is_check() {
+        let (verdict, said, measures) = match args.look(app, &wanted).await {
+            Ok((answer, _)) => answer.for_monitoring(),
+            Err(error) => (Verdict::Unknown, Explained::from_error(&error).message, Vec::new()),
+        };
+        app.output.write(&monitoring::line("HEALTH", verdict, &said, &measures))?;
+        return Ok(monitoring::outcome(verdict));
+    }
     if args.external && args.watch.watch.is_none() {
         return external::run(app, &wanted).await;
     }
@@ -89,6 +104,36 @@ enum Answer {
     One(Box<PlatformHealth>),
     Several(Executors),
     Feeds(external::Feeds),
+}
+
+impl Answer {
+    /// The verdict, what to say to a person, and what can be drawn as a graph.
+    fn for_monitoring(&self) -> (Verdict, String, Vec<Measure>) {
+        match self {
+            Answer::Whole(whole) => whole.for_monitoring(),
+            Answer::One(one) => worst([(one.platform, one.word(), one.reason())]),
+            Answer::Several(executors) => worst(executors.rows.iter().map(|r| (r.platform, r.word(), r.reason()))),
+            Answer::Feeds(feeds) => worst(feeds.words()),
+        }
+    }
+}
+
+/// The worst of the platforms, and all that are not OK.
+fn worst<'a>(rows: impl IntoIterator<Item = (Platform, &'a str, Option<&'a str>)>) -> (Verdict, String, Vec<Measure>) {
+    let mut verdict = Verdict::Ok;
+    let mut odd = Vec::new();
+    for (platform, word, why) in rows {
+        let of_row = match word {
+            "OK" => continue,
+            "DEGRADED" => Verdict::Warn,
+            "DOWN" => Verdict::Fail,
+            _ => Verdict::Unknown,
+        };
+        verdict = verdict.max(of_row);
+        odd.push(why.map_or_else(|| format!("{platform} {word}"), |why| format!("{platform} {word} ({why})")));
+    }
+    let said = if odd.is_empty() { "nothing is wrong".to_owned() } else { odd.join(", ") };
+    (verdict, said, Vec::new())
 }
 
 impl Report for Answer {
@@ -127,6 +172,10 @@ impl PlatformHealth {
             Some(ExecutorHealth::Down) => "DOWN",
             None => "UNKNOWN",
         }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.report.as_ref()?.reason.as_deref()
     }
 }
 
@@ -214,6 +263,21 @@ struct Whole {
 }
 
 impl Whole {
+    fn for_monitoring(&self) -> (Verdict, String, Vec<Measure>) {
+        let rows = rows_of(self.report.executors.clone(), Platform::ALL);
+        let (_, said, _) = worst(rows.iter().map(|r| (r.platform, r.word(), r.reason())));
+        let verdict = match self.report.overall {
+            OverallHealth::Healthy => Verdict::Ok,
+            OverallHealth::Degraded => Verdict::Warn,
+            OverallHealth::Critical => Verdict::Fail,
+        };
+        let queue = &self.report.queue;
+        let depth = Measure { label: "queue_depth", value: queue.depth as f64, unit: "", warn: "", critical: "" };
+        let busy = queue.worker_utilization * 100.0;
+        let workers = Measure { label: "workers_busy", value: busy, unit: "%", warn: "", critical: "" };
+        (verdict, said, vec![depth, workers])
+    }
+
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         let queue = &self.report.queue;
         page.pair("Overall", overall_word(self.report.overall))?;
@@ -278,7 +342,11 @@ mod tests {
     fn the_whole_names_every_platform_even_those_not_reported() {
         let queue = QueueHealth { depth: 1234, oldest_action: None, worker_utilization: 0.4 };
         let report = HealthReport { overall: OverallHealth::Critical, executors: BTreeMap::new(), queue };
-        let text = draw(&Answer::Whole(Whole { report, verbose: false }), Style::plain()).unwrap();
+        let answer = Answer::Whole(Whole { report, verbose: false });
+        let (verdict, said, measures) = answer.for_monitoring();
+        assert_eq!((verdict, measures.len()), (Verdict::Fail, 2));
+        assert!(said.starts_with("notion UNKNOWN, trello UNKNOWN"), "{said}");
+        let text = draw(&answer, Style::plain()).unwrap();
         assert!(text.starts_with("Overall       CRITICAL\nQueue         1,234 waiting\nWorkers busy  40%\n"), "{text}");
         assert_eq!(text.matches("UNKNOWN").count(), 5, "{text}");
     }

@@ -19,7 +19,7 @@ use crate::settings::{format_duration, parse_duration};
 use crate::wire::{ConfigEntry, ConfigSet, ConfigSource, EffectKind, ItemEffect};
 
 use super::restart_command;
-use super::show::after;
+use super::show::{after, entry_of};
 
 /// Longest value that is read from a file, in bytes; the service takes no longer one.
 const LONGEST: u64 = 65_536;
@@ -67,7 +67,7 @@ impl SetArgs {
         let orchestrator = app.orchestrator().await?;
         let mut changes = Vec::new();
         for Wanted { name, value } in wanted {
-            let entry = orchestrator.config_entry(&name).await?;
+            let entry = entry_of(orchestrator, &name).await?;
             if entry.secret && self.value_file.is_none() && self.typed_value() {
                 return Err(secret_on_command_line(&entry.name).into());
             }
@@ -117,7 +117,9 @@ impl SetArgs {
                 None => (text.as_str(), self.asked_value(app, text).await?),
             };
             if wanted.iter().any(|w| w.name == name) {
-                return Err(Fault::usage(format!("{name} is set twice")).hint("leave one of them out"));
+                return Err(Fault::usage(format!("{name} is set twice"))
+                    .because("one command gives a setting one value")
+                    .hint("leave one of them out"));
             }
             wanted.push(Wanted { name: name.to_owned(), value: self.checked(name, value)? });
         }
@@ -128,7 +130,9 @@ impl SetArgs {
     async fn asked_value(&self, app: &App, name: &str) -> Result<Secret, Fault> {
         if let Some(file) = &self.value_file {
             return read_value(file).map_err(|error| {
-                Fault::usage(format!("cannot read the value of {name}")).because(format!("{}: {error}", file.display()))
+                Fault::usage(format!("cannot read the value of {name}"))
+                    .because(format!("{}: {error:#}", file.display()))
+                    .hint("write --value-file FILE, or --value-file - for stdin")
             });
         }
         let secret = is_secret(name);
@@ -204,9 +208,9 @@ pub struct UnsetArgs {
 impl UnsetArgs {
     pub(super) async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         let orchestrator = app.orchestrator().await?;
-        let entry = orchestrator.config_entry(&self.name).await?;
-        if entry.source != ConfigSource::Set && entry.pending.is_none() {
-            app.note(format!("{} is already not set: {} comes from its {}", entry.name, current(&entry), entry.source));
+        let entry = entry_of(orchestrator, &self.name).await?;
+        if !is_set(&entry) {
+            app.note(format!("{} is already not set: its value is {}", entry.name, current(&entry)));
             return Ok(Outcome::Done);
         }
         let holds = restart_command(entry.restart).map_or("at once".to_owned(), |c| format!("after `{c}`"));
@@ -304,6 +308,15 @@ impl Report for Changed {
 
 fn is_secret(name: &str) -> bool {
     config::find(name).is_some_and(|def| def.kind.is_secret())
+}
+
+/// Whether there is something to take back. After an earlier `unset` the default waits for the restart.
+fn is_set(entry: &ConfigEntry) -> bool {
+    let default = config::find(&entry.name).and_then(|def| def.default.as_deref());
+    match &entry.pending {
+        Some(pending) => entry.source != ConfigSource::Set || Some(pending.as_str()) != default,
+        None => entry.source == ConfigSource::Set,
+    }
 }
 
 /// Never repeats the value.

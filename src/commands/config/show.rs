@@ -6,7 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::error::Outcome;
+use crate::client::Orchestrator;
+use crate::error::{Explained, Fault, Kind, Outcome};
 use crate::output::{Page, Report, Table};
 use crate::wire::ConfigEntry;
 
@@ -25,9 +26,23 @@ pub struct GetArgs {
 }
 
 pub(super) async fn get(app: &App, args: GetArgs) -> anyhow::Result<Outcome> {
-    let entry = app.orchestrator().await?.config_entry(&args.name).await?;
+    let entry = entry_of(app.orchestrator().await?, &args.name).await?;
     app.emit(&Setting(entry))?;
     Ok(Outcome::Done)
+}
+
+/// A setting by its name.
+pub(super) async fn entry_of(orchestrator: &Orchestrator, name: &str) -> anyhow::Result<ConfigEntry> {
+    orchestrator.config_entry(name).await.map_err(|error| {
+        let explained = Explained::from_error(&error);
+        if explained.kind != Kind::NotFound {
+            return error;
+        }
+        Fault::new(Kind::NotFound, format!("cannot find the setting {name}"))
+            .because(explained.message)
+            .hint("list the settings with `opsctl config list`")
+            .into()
+    })
 }
 
 /// List the settings

@@ -127,7 +127,7 @@ impl Report for Checks {
     }
 }
 
-/// `Success Rate: 97.3% (target: >95%) · 1,238 actions in 24h`.
+/// `Success Rate: 97.3% (target: >95%) · 973 of 1000 actions in 24h`.
 fn words(row: &Row) -> String {
     let threshold = row.threshold.as_ref().map(|t| format!(" ({t})")).unwrap_or_default();
     let detail = row.detail.as_ref().map(|d| format!(" · {d}")).unwrap_or_default();

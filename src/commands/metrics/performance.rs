@@ -69,8 +69,7 @@ impl Report for Beside {
         let mut table = Table::new(&["STATUS", "MEASURE", ">NOW", ">BEFORE", ">CHANGE", "THRESHOLD"]);
         for row in &trend.rows {
             table.row([
-                // What has no threshold is not judged.
-                row.threshold.as_ref().map(|_| row.verdict.as_str().to_owned()).unwrap_or_default(),
+                row.verdict.as_str().to_owned(),
                 row.name.clone(),
                 figure(row.current, row.unit),
                 figure(row.previous, row.unit),

@@ -92,8 +92,7 @@ struct Row {
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_successful_auth: Option<Time>,
-    /// For a person: the runbook's answer has no field for it.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<String>,
     #[serde(skip)]
     word: &'static str,

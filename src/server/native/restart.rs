@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::bus::Event;
+use super::calls;
 use super::core::Halt;
 use super::runtime::Runtime;
 use super::store::journal::SavedAuth;
@@ -115,8 +116,9 @@ impl Runtime {
         }
         let counts = self.drain(platform, drain).await;
         let applied = self.config.apply(RestartPart::Executors);
-        // A key file may have changed behind the same setting, so it is read again in any case.
-        self.use_credentials(self.config.effective()).await;
+        let settings = self.config.effective();
+        // Reading key files blocks; a restart may take that long.
+        self.calls.set_credentials(calls::credentials(&settings));
         let now = self.now();
         for target in chosen {
             let mut core = self.core();

@@ -53,6 +53,7 @@ impl Slack {
             ("SLACK_DEFAULT_CHANNEL", id("general")),
             ("SLACK_NOTIFICATIONS_CHANNEL", id("operations")),
             ("SLACK_ERROR_CHANNEL", id("errors")),
+            ("SLACK_APPROVALS_CHANNEL", id("approvals")),
         ]
     }
 }

@@ -3,6 +3,5 @@
 mod changes;
 mod execution;
 mod recovery;
-mod settings;
 mod with_sims;
 mod world;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -38,7 +37,6 @@ pub(crate) struct Script {
     pub found: Mutex<Option<Result<Lookup, ErrorCode>>>,
     pub executed: Mutex<Vec<Call>>,
     pub looked: Mutex<Vec<Call>>,
-    pub signed_in: AtomicUsize,
 }
 
 impl Script {
@@ -104,9 +102,7 @@ impl Calls for Arc<Script> {
         })
     }
 
-    fn set_credentials(&self, _credentials: Credentials) {
-        self.signed_in.fetch_add(1, Ordering::Relaxed);
-    }
+    fn set_credentials(&self, _credentials: Credentials) {}
 
     fn clear_caches(&self) -> BTreeMap<String, u64> {
         BTreeMap::from([("labels".to_owned(), 3)])
