@@ -1,11 +1,16 @@
-//! The binary as a user runs it: everything that needs no orchestrator.
+//! The binary as a user runs it, in a home of its own: alone, with a small orchestrator, with a real one.
 
 mod context;
+mod feeds;
 mod frame;
 mod generated;
 mod guard;
+mod looks;
 mod orchestrator;
 mod serve;
+mod service;
+mod settings;
 mod terminal;
+mod tokens;
 mod watch;
 mod world;

@@ -1,54 +1,9 @@
 //! `opsctl serve` as a process: what it needs to start, what it says, how it ends.
 
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
-
+use crate::service::Service;
 use crate::world::{Run, World};
-
-/// A running service; it is killed when the value goes away, however the test ends.
-struct Service {
-    child: Child,
-    listening: Value,
-}
-
-impl Service {
-    /// Starts one and waits until it answers.
-    fn start(run: Run) -> Self {
-        let mut child = run.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let listening = serde_json::from_str(&line).unwrap_or_else(|e| {
-            let mut stderr = String::new();
-            let _ = child.kill();
-            let _ = child.stderr.as_mut().unwrap().read_to_string(&mut stderr);
-            panic!("{e}: {line:?} {stderr}")
-        });
-        Service { child, listening }
-    }
-
-    fn url(&self) -> &str {
-        self.listening["url"].as_str().unwrap()
-    }
-
-    /// Asks it to stop; gives its exit code and what it said.
-    fn stop(mut self) -> (Option<i32>, String) {
-        let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(killed.success());
-        let mut stderr = String::new();
-        self.child.stderr.as_mut().unwrap().read_to_string(&mut stderr).unwrap();
-        (self.child.wait().unwrap().code(), stderr)
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn serve(world: &World, more: &str) -> Run {
     world.line(&format!("serve -o jsonl --listen 127.0.0.1:0 {more}"))
@@ -96,7 +51,7 @@ fn a_data_directory_and_a_port_have_one_service_each() {
     let service = Service::start(serve(&world, ""));
     let second = world.line("serve --listen 127.0.0.1:0").run().code(6);
     assert!(second.stderr.contains("error: the data directory ~/data/serve is in use"), "{second:?}");
-    assert!(second.stderr.contains(&format!("process {}", service.child.id())), "{second:?}");
+    assert!(second.stderr.contains(&format!("process {}", service.pid())), "{second:?}");
     let address = service.url().trim_start_matches("http://");
     let third = world.line(&format!("serve --data-dir other --listen {address}")).run().code(6);
     assert!(third.stderr.contains("caused by: the port is in use\n  hint: "), "{third:?}");
