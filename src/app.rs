@@ -74,7 +74,7 @@ impl App {
 
     /// Writes the answer.
     pub fn emit<R: Report + ?Sized>(&self, report: &R) -> anyhow::Result<()> {
-        self.output.emit(report)
+        self.output.emit_at(report, self.now())
     }
 
     /// Says something to the person, on stderr, unless `-q`.

@@ -59,7 +59,7 @@ pub fn causes<'e>(errors: impl IntoIterator<Item = &'e ErrorEntry>) -> Vec<Cause
 /// The code of an error that came without one, by the phrases the runbook tells operators to look for. An orchestrator
 /// of somebody else's may log nothing else.
 pub fn code_of(message: &str) -> ErrorCode {
-    const PHRASES: [(&str, ErrorCode); 10] = [
+    const PHRASES: [(&str, ErrorCode); 11] = [
         ("circuit breaker is open", ErrorCode::CircuitOpen),
         ("permission denied", ErrorCode::PermissionDenied),
         ("authentication failed", ErrorCode::AuthError),
@@ -67,7 +67,8 @@ pub fn code_of(message: &str) -> ErrorCode {
         ("rate_limited", ErrorCode::RateLimited),
         ("too many requests", ErrorCode::RateLimited),
         ("service unavailable", ErrorCode::ServiceDown),
-        ("network timeout", ErrorCode::NetworkError),
+        ("network timeout", ErrorCode::TimeoutError),
+        ("network error", ErrorCode::NetworkError),
         ("timed out", ErrorCode::TimeoutError),
         ("queue is full", ErrorCode::QueueFull),
     ];
@@ -88,8 +89,8 @@ fn words(code: ErrorCode) -> (&'static str, &'static str) {
         ErrorCode::NotFound => ("Not found", "the object is gone, or not shared with the key"),
         ErrorCode::ValidationError => ("Validation failed", "the request is malformed; a retry will not help"),
         ErrorCode::DuplicateError => ("Duplicate", "it exists already"),
-        ErrorCode::NetworkError => ("Network timeout", "the network between here and the platform"),
-        ErrorCode::TimeoutError => ("Timeout", "no answer in time; a write may have happened"),
+        ErrorCode::NetworkError => ("Network error", "the network between here and the platform"),
+        ErrorCode::TimeoutError => ("Network timeout", "no answer in time; a write may have happened"),
         ErrorCode::ServiceDown => ("Service unavailable", "the platform's API is down"),
         ErrorCode::CircuitOpen => ("Circuit breaker is OPEN", "the platform kept failing and is left alone for now"),
         ErrorCode::QueueFull => ("Queue full", "more was submitted than is worked off"),

@@ -69,6 +69,11 @@ pub fn next_command(status: &SystemStatus, now: Time) -> Findings {
             format!("{} {}{on} in the last hour, the last {ago} ago: {}", error.count, error.code, error.last_message);
         found.add(Severity::Warning, text, errors::next_command(error.code, error.platform));
     }
+    // After the errors that made them fail: what is driven again before those are gone fails again.
+    if status.failed > 0 {
+        let text = format!("{} given up after their retries", items(status.failed));
+        found.add(Severity::Warning, text, to("opsctl queue failed"));
+    }
     for setting in &status.pending_settings {
         let part = setting.rsplit_once('(').and_then(|(_, part)| part.strip_suffix(')'));
         let next = part.map(|part| format!("opsctl restart {part}"));
@@ -145,10 +150,6 @@ fn queue(status: &SystemStatus, now: Time, found: &mut Findings) {
     } else if status.queue.total_queued >= maintenance::QUEUE_TARGET {
         let text = format!("{} waiting{oldest}", items(status.queue.total_queued));
         found.add(Severity::Warning, text, to("opsctl queue status"));
-    }
-    if status.failed > 0 {
-        let text = format!("{} given up after their retries", items(status.failed));
-        found.add(Severity::Warning, text, to("opsctl queue failed"));
     }
 }
 
@@ -272,7 +273,7 @@ mod tests {
         let found = next_command(&status, NOW);
         assert_eq!(found.next.as_deref(), Some("opsctl test auth notion"), "a key is mended, not waited for");
         assert_eq!(found.findings[0].text, "the notion circuit is OPEN after 7 failures, next probe in 30s");
-        assert_eq!(found.findings[2].text, "12 AUTH_ERROR on notion in the last hour, the last 4s ago: no");
+        assert_eq!(found.findings[1].text, "12 AUTH_ERROR on notion in the last hour, the last 4s ago: no");
 
         status.components = vec![component(Component::Database, ComponentState::Down)];
         assert_eq!(next_command(&status, NOW).next.as_deref(), Some("opsctl restart database"));

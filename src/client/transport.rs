@@ -244,9 +244,11 @@ impl Orchestrator {
             fault = fault.because(format!("it asks to wait {}s", wait.as_secs()));
         }
         let id = reply.header(HEADER_REQUEST_ID).map(|id| format!(", request {id}")).unwrap_or_default();
-        fault
-            .because(format!("{} answered HTTP {}{id}", reply.url, reply.status))
-            .hint(hint_of(detail.code, self.context()))
+        fault.because(format!("{} answered HTTP {}{id}", reply.url, reply.status)).hint(hint_of(
+            detail.code,
+            reply.url.path(),
+            self.context(),
+        ))
     }
 }
 
@@ -334,13 +336,16 @@ fn kind_of(code: ErrorCode, status: u16) -> Kind {
     }
 }
 
-fn hint_of(code: ErrorCode, context: &str) -> String {
+fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
     match code {
         ErrorCode::AuthError => return format!("check the token with `opsctl context check {context}`"),
         ErrorCode::PermissionDenied => "use a token with a higher role; an admin makes one with `opsctl token create`",
-        ErrorCode::NotFound => {
-            "list what there is, for example with `opsctl queue status` or `opsctl api GET /admin/v1`"
+        ErrorCode::NotFound if path.contains("/queue/") || path.contains("/actions/") => {
+            "list them with `opsctl queue stuck` and `opsctl queue failed`"
         }
+        ErrorCode::NotFound if path.contains("/config/") => "list them with `opsctl config list`",
+        ErrorCode::NotFound if path.contains("/tokens/") => "list them with `opsctl token list`",
+        ErrorCode::NotFound => "`opsctl api spec` lists what can be asked",
         ErrorCode::ValidationError => "correct what the message names; `--help` says what the command takes",
         ErrorCode::Conflict | ErrorCode::DuplicateError => {
             "look again and repeat the command: the plan is made anew from what is there now"

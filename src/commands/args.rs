@@ -1,12 +1,15 @@
 //! Arguments and report shapes that several verbs share: one flag, one meaning, one name.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use clap::Args;
 use serde::Serialize;
 
+use crate::aliases;
 use crate::app::App;
+use crate::error::Fault;
 use crate::output::{Page, Report};
 use crate::settings::Since;
 use crate::wire::{Platform, Time};
@@ -16,9 +19,25 @@ use crate::wire::{Platform, Time};
 pub struct PlatformArg(pub Platform);
 
 impl FromStr for PlatformArg {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        s.parse::<Platform>().map(PlatformArg)
+    type Err = Fault;
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        text.parse::<Platform>().map(PlatformArg).map_err(|why| {
+            let fault = Fault::usage(format!("there is no platform `{text}`")).because(why);
+            match aliases::nearest(&text.to_lowercase(), Platform::ALL.iter().map(|p| p.as_str())) {
+                Some(near) => fault.hint(format!("did you mean `{near}`?")),
+                None => fault,
+            }
+        })
+    }
+}
+
+/// A parser of counts between two bounds, for `--limit` and its like.
+pub fn count(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse::<i128>() {
+        Ok(n) if n < i128::from(*range.start()) => Err(format!("it has to be at least {}", range.start())),
+        Ok(n) if n > i128::from(*range.end()) => Err(format!("it can be at most {}", range.end())),
+        Ok(n) => u64::try_from(n).map_err(|e| e.to_string()),
+        Err(_) => Err("it is not a whole number".into()),
     }
 }
 
@@ -80,6 +99,21 @@ impl<One: Report, All: Report> Report for OneOrAll<One, All> {
         match self {
             OneOrAll::One(one) => one.empty_note(),
             OneOrAll::All(all) => all.empty_note(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_outside_its_bounds_says_which() {
+        let limit = count(1..=1000);
+        assert_eq!(limit("20"), Ok(20));
+        for (text, why) in [("-1", "at least 1"), ("0", "at least 1"), ("1001", "at most 1000"), ("x", "whole number")]
+        {
+            assert!(limit(text).unwrap_err().contains(why), "{text}");
         }
     }
 }

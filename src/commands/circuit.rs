@@ -11,7 +11,7 @@ use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report, Table};
 use crate::wire::{Circuit, CircuitState, CircuitStatus, CircuitTransition};
 
-use super::args::{OneOrAll, PlatformArg, SinceArgs};
+use super::args::{OneOrAll, PlatformArg, SinceArgs, count};
 
 /// Circuit breakers: state, history, reset
 #[derive(Subcommand, Debug)]
@@ -124,7 +124,7 @@ pub struct HistoryArgs {
     since: SinceArgs,
 
     /// At most this many transitions, the newest
-    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true, value_parser = count(1..=1000))]
     limit: u64,
 }
 
@@ -210,8 +210,7 @@ async fn reset(app: &App, args: ResetArgs) -> anyhow::Result<Outcome> {
     let mut items = Vec::new();
     for circuit in &open {
         let platform = circuit.status.platform;
-        let answer = orchestrator.reset_circuit(&approval, platform, circuit.version).await?;
-        app.note(&answer.message);
+        orchestrator.reset_circuit(&approval, platform, circuit.version).await?;
         items.push(ReceiptItem::applied(
             platform.as_str(),
             UndoAction::none("a circuit opens by itself when calls fail"),

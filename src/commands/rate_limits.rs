@@ -97,13 +97,21 @@ struct ResetTime {
     reset_at: Time,
 }
 
+/// One object for one platform, a list for all.
 #[derive(Serialize)]
-#[serde(transparent)]
-struct ResetTimes(Vec<ResetTime>);
+#[serde(untagged)]
+enum ResetTimes {
+    One(ResetTime),
+    All(Vec<ResetTime>),
+}
 
 impl Report for ResetTimes {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
-        for reset in &self.0 {
+        let times = match self {
+            ResetTimes::One(one) => std::slice::from_ref(one),
+            ResetTimes::All(all) => all,
+        };
+        for reset in times {
             page.pair_time(reset.platform.as_str(), reset.reset_at)?;
         }
         Ok(())
@@ -119,9 +127,10 @@ async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
         }
         let one = args.platform.is_some() && limits.len() == 1;
         let report = match (args.reset_time, one) {
-            (true, _) => {
+            (true, one) => {
                 let times = limits.iter().map(|l| ResetTime { platform: l.platform, reset_at: l.reset_at });
-                OneOrAll::One(ResetTimes(times.collect()))
+                let mut times: Vec<_> = times.collect();
+                OneOrAll::One(if one { ResetTimes::One(times.remove(0)) } else { ResetTimes::All(times) })
             }
             (false, true) => OneOrAll::All(OneOrAll::One(limits.remove(0))),
             (false, false) => OneOrAll::All(OneOrAll::All(Limits(limits))),

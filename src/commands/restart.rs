@@ -94,7 +94,7 @@ async fn components(app: &App, verb: &'static str, parts: &[Component], args: Re
     warn_of_exports(app, &settings);
     let title = match parts {
         [one] => format!("restart the {one}"),
-        many => format!("restart {} parts, in order", many.len()),
+        many => format!("restart all {} parts", many.len()),
     };
     let mut plan = Plan::new(verb, title, &args.change);
     for part in parts {

@@ -65,6 +65,13 @@ impl Limiter {
         self.used += 1;
     }
 
+    /// A counted request was not made after all.
+    pub fn give_back(&mut self, now: Time) {
+        if self.running(now) {
+            self.used -= 1;
+        }
+    }
+
     /// The platform asked to wait. A shorter wait never shortens a longer one.
     pub fn hold(&mut self, until: Time) {
         self.held_until = self.held_until.max(Some(until));
@@ -104,7 +111,10 @@ mod tests {
         let status = limiter.status(Time(1000));
         assert_eq!((status.current, status.limit, status.percentage), (3, 3, 100));
         assert_eq!((status.window.as_str(), status.reset_at), ("1s", Time(1500)));
+        limiter.give_back(Time(1000));
+        assert_eq!((limiter.blocked_until(Time(1000)), limiter.status(Time(1000)).current), (None, 2));
         assert_eq!(limiter.blocked_until(Time(1500)), None);
+        limiter.give_back(Time(1500));
         assert_eq!(limiter.status(Time(1500)).current, 0);
     }
 

@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use crate::error::Explained;
 use crate::redact::Redactor;
+use crate::wire::Time;
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,8 +107,12 @@ impl Output {
 
     /// Renders a report in the chosen format.
     pub fn render<R: Report + ?Sized>(&self, report: &R) -> anyhow::Result<String> {
+        self.render_at(report, self.stdout.now)
+    }
+
+    fn render_at<R: Report + ?Sized>(&self, report: &R, now: Time) -> anyhow::Result<String> {
         Ok(match self.format {
-            Format::Table => draw(report, self.stdout)?,
+            Format::Table => draw(report, Style { now, ..self.stdout })?,
             Format::Json => {
                 let mut text = serde_json::to_string_pretty(report).context("cannot write the answer as JSON")?;
                 text.push('\n');
@@ -127,7 +132,12 @@ impl Output {
 
     /// Writes a report to stdout.
     pub fn emit<R: Report + ?Sized>(&self, report: &R) -> anyhow::Result<()> {
-        let text = self.render(report)?;
+        self.emit_at(report, self.stdout.now)
+    }
+
+    /// The same at another time: the streams are set up before it is known which clock holds.
+    pub fn emit_at<R: Report + ?Sized>(&self, report: &R, now: Time) -> anyhow::Result<()> {
+        let text = self.render_at(report, now)?;
         self.write(&text)?;
         if self.format == Format::Table
             && let Some(note) = report.empty_note()

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::ops::Deref;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table as Grid};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table as Grid, Width};
 
 use super::style::{Style, Tone};
 use crate::wire::Time;
@@ -84,6 +84,9 @@ impl<'a> Page<'a> {
     }
 }
 
+/// Spaces between two columns.
+const COLUMN_GAP: usize = 2;
+
 /// Rows under headings.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -133,11 +136,36 @@ impl Table {
         }
         for (index, (_, alignment)) in self.headings.iter().enumerate() {
             if let Some(column) = grid.column_mut(index) {
-                column.set_padding((0, 2));
+                column.set_padding((0, COLUMN_GAP as u16));
                 column.set_cell_alignment(*alignment);
             }
         }
+        if let Some(width) = style.width {
+            self.keep_words_whole(&mut grid, width);
+        }
         grid.to_string()
+    }
+
+    /// Wraps between words, so that an id stays in one piece and can be copied, unless even that is too wide.
+    fn keep_words_whole(&self, grid: &mut Grid, width: usize) {
+        let longest = |text: &str| text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(1);
+        let widths: Vec<usize> = self
+            .headings
+            .iter()
+            .enumerate()
+            .map(|(index, (heading, _))| {
+                let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| longest(cell));
+                cells.chain([longest(heading)]).max().unwrap_or(1) + COLUMN_GAP
+            })
+            .collect();
+        if widths.iter().sum::<usize>() > width {
+            return;
+        }
+        for (index, width) in widths.into_iter().enumerate() {
+            if let (Some(column), Ok(width)) = (grid.column_mut(index), u16::try_from(width)) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+            }
+        }
     }
 }
 
@@ -194,5 +222,18 @@ mod tests {
             assert!(visible <= 40, "{visible}: {line}");
         }
         assert!(text.contains("OPEN"));
+    }
+
+    #[test]
+    fn an_id_stays_in_one_piece_while_there_is_room() {
+        let id = "01a20a86-f34d-7487-be70-46aad524f32f";
+        let mut table = Table::new(&["ID", "NOTE"]);
+        table.row([id, &"word ".repeat(60)]);
+        for (width, whole) in [(60, true), (30, false)] {
+            let style = Style { width: Some(width), terminal: true, ..Style::plain() };
+            let text = drawn(style, |page| page.table(&table));
+            assert_eq!(text.contains(id), whole, "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+        }
     }
 }

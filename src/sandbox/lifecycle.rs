@@ -60,8 +60,9 @@ pub async fn up(place: &Place, env: &Env) -> anyhow::Result<Up> {
     {
         return Ok(up);
     }
+    let said_before = process::length(&place.host_log());
     let host = spawn(place, env)?;
-    wait_until_up(place, host).await.map(Up::whole)
+    wait_until_up(place, host, said_before).await.map(Up::whole)
 }
 
 impl Up {
@@ -85,7 +86,7 @@ async fn complete(place: &Place, record: Record) -> anyhow::Result<Option<Up>> {
             }
         }
         // Its starter was killed; it goes on without.
-        State::Starting => wait_until_up(place, host).await.map(|record| Some(Up::whole(record))),
+        State::Starting => wait_until_up(place, host, 0).await.map(|record| Some(Up::whole(record))),
         State::Stopping | State::Down => {
             if !host.gone(DOWN_LIMIT).await {
                 host.end(HOST_STOP).await;
@@ -108,10 +109,10 @@ fn spawn(place: &Place, env: &Env) -> anyhow::Result<Process> {
     command.env("OPSCTL_CONFIG_DIR", place.dir());
     command.args(["--idle", &format!("{}ms", idle(env).as_millis())]);
     let child = command.spawn().context("cannot start the sandbox")?;
-    Process::of(child.id()).ok_or_else(|| did_not_start(&place.host_log()).into())
+    Process::of(child.id()).ok_or_else(|| did_not_start(&place.host_log(), 0).into())
 }
 
-async fn wait_until_up(place: &Place, host: Process) -> anyhow::Result<Record> {
+async fn wait_until_up(place: &Place, host: Process, said_before: u64) -> anyhow::Result<Record> {
     let deadline = tokio::time::Instant::now() + UP_LIMIT;
     loop {
         let record = Record::read(place).unwrap_or_default().filter(|r| r.host == Some(host));
@@ -119,20 +120,19 @@ async fn wait_until_up(place: &Place, host: Process) -> anyhow::Result<Record> {
             return Ok(record);
         }
         if !host.is_alive() {
-            return Err(did_not_start(&place.host_log()).into());
+            return Err(did_not_start(&place.host_log(), said_before).into());
         }
         if tokio::time::Instant::now() >= deadline {
-            let fault = did_not_start(&place.host_log()).because(format!("not ready within {}s", UP_LIMIT.as_secs()));
+            let fault = did_not_start(&place.host_log(), said_before)
+                .because(format!("not ready within {}s", UP_LIMIT.as_secs()));
             return Err(fault.into());
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-fn did_not_start(log: &Path) -> Fault {
-    let mut fault = Fault::new(Kind::Failed, "the sandbox did not start");
-    fault.causes.extend(process::last_error(log));
-    fault.hint(format!("see {}", log.display()))
+fn did_not_start(log: &Path, said_before: u64) -> Fault {
+    process::explained_by(log, said_before, Fault::new(Kind::Failed, "the sandbox did not start"))
 }
 
 /// Stops everything, keeps the state, leaves no process.

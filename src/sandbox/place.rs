@@ -95,7 +95,11 @@ impl Place {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         for dir in [self.dir.clone(), self.data(), self.keys()] {
-            builder.create(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            builder.create(&dir).map_err(|error| {
+                Fault::new(Kind::Failed, format!("cannot make {}", dir.display()))
+                    .because(error.to_string())
+                    .hint("make the state directory writable, or set OPSCTL_STATE_DIR")
+            })?;
         }
         Ok(())
     }

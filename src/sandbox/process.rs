@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Fault;
+
 pub use rustix::process::Signal;
 
 /// How often a process that is to end is looked at.
@@ -100,7 +102,7 @@ fn state_and_birth(stat: &str) -> Option<(char, u64)> {
 
 /// A command that inherits nothing: no descriptor, no variable but where things are, output into `log`.
 pub(super) fn detached(program: &Path, log: &Path) -> anyhow::Result<Command> {
-    if std::fs::metadata(log).is_ok_and(|m| m.len() > LOG_MAX) {
+    if length(log) > LOG_MAX {
         let _ = std::fs::remove_file(log);
     }
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(log);
@@ -132,13 +134,24 @@ pub(super) fn close_inherited() {
     }
 }
 
-/// What the last error in a log says, with its causes.
-pub(super) fn last_error(log: &Path) -> Vec<String> {
+/// How long a log is, to tell later what was added to it.
+pub(super) fn length(log: &Path) -> u64 {
+    std::fs::metadata(log).map_or(0, |m| m.len())
+}
+
+/// A fault with what the last error in a log says: its message and causes, and its hint if it has one. What was there
+/// before the first `skip` bytes ended is of other times.
+pub(super) fn explained_by(log: &Path, skip: u64, fault: Fault) -> Fault {
     let text = std::fs::read_to_string(log).unwrap_or_default();
+    let text = usize::try_from(skip).ok().and_then(|skip| text.get(skip..)).unwrap_or(&text);
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let Some(at) = lines.iter().rposition(|line| line.starts_with("error: ")) else { return Vec::new() };
+    let see = format!("see {}", log.display());
+    let Some(at) = lines.iter().rposition(|line| line.starts_with("error: ")) else { return fault.hint(see) };
     let causes = lines[at + 1..].iter().map_while(|line| line.strip_prefix("caused by: "));
-    lines[at].strip_prefix("error: ").into_iter().chain(causes).map(str::to_owned).collect()
+    let causes: Vec<&str> = lines[at].strip_prefix("error: ").into_iter().chain(causes).collect();
+    let hint = lines.get(at + causes.len()).and_then(|line| line.strip_prefix("hint: "));
+    let hint = hint.map_or(see, str::to_owned);
+    causes.into_iter().fold(fault, |fault, cause| fault.because(cause)).hint(hint)
 }
 
 #[cfg(test)]
@@ -150,6 +163,20 @@ mod tests {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 777 1 2 3";
         assert_eq!(state_and_birth(stat), Some(('S', 777)));
         assert_eq!(state_and_birth("garbage"), None);
+    }
+
+    #[test]
+    fn the_last_error_explains() {
+        let log = std::env::temp_dir().join(format!("opsctl-log-{:032x}", fastrand::u128(..)));
+        let text = "error: old\n  hint: old\nup\nerror: a\n  caused by: b\n  caused by: c\n  hint: d\n";
+        std::fs::write(&log, text).unwrap();
+        let fault = explained_by(&log, 0, Fault::new(crate::error::Kind::Failed, "x"));
+        let quiet = explained_by(&log, text.len() as u64, Fault::new(crate::error::Kind::Failed, "x"));
+        assert!(quiet.causes.is_empty());
+        std::fs::remove_file(&log).unwrap();
+        assert_eq!((fault.causes, fault.hint.as_deref()), (vec!["a".into(), "b".into(), "c".into()], Some("d")));
+        let fault = explained_by(&log, 0, Fault::new(crate::error::Kind::Failed, "x"));
+        assert!(fault.causes.is_empty() && fault.hint.unwrap().contains("opsctl-log-"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::place::{Place, write_private};
 use super::process::Process;
 use super::sim::Api;
+use crate::error::{Fault, Kind};
 use crate::platforms::Endpoints;
 use crate::wire::Time;
 
@@ -87,7 +88,12 @@ impl Record {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        serde_json::from_slice(&text).map(Some).with_context(|| format!("{} is damaged", path.display()))
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            Fault::new(Kind::Failed, format!("{} is damaged", path.display()))
+                .because(error.to_string())
+                .hint("`opsctl sandbox up` writes a new one")
+                .into()
+        })
     }
 
     /// Writes it, whole or not at all.

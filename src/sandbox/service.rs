@@ -48,6 +48,7 @@ pub(super) async fn start(needs: &Needs<'_>) -> anyhow::Result<Running> {
 async fn try_start(needs: &Needs<'_>, port: u16) -> anyhow::Result<Running> {
     let place = needs.place;
     write_private(&place.endpoints(), &serde_json::to_vec_pretty(needs.endpoints)?)?;
+    let said_before = process::length(&place.serve_log());
     let mut command = process::detached(needs.program, &place.serve_log())?;
     command
         .current_dir(place.dir())
@@ -68,9 +69,8 @@ async fn try_start(needs: &Needs<'_>, port: u16) -> anyhow::Result<Running> {
     let mut child = tokio::process::Command::from(command).spawn().context("cannot start the orchestrator")?;
     let deadline = tokio::time::Instant::now() + READY_LIMIT;
     let failed = |why: String| {
-        let mut fault = Fault::new(Kind::Failed, "the sandbox's orchestrator did not start").because(why);
-        fault.causes.extend(process::last_error(&place.serve_log()));
-        fault.hint(format!("see {}", place.serve_log().display()))
+        let fault = Fault::new(Kind::Failed, "the sandbox's orchestrator did not start").because(why);
+        process::explained_by(&place.serve_log(), said_before, fault)
     };
     let url = loop {
         if let Some(status) = child.try_wait()? {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -16,6 +16,7 @@ use super::access;
 use super::backend::{ChangeContext, Refusal};
 use super::extract::BODY_MAX;
 use super::gate::RequestId;
+use super::openapi::Document;
 use super::refuse::{RefusedWith, invalid, refuse_as};
 use super::replay::{Keyed, Stored};
 use super::state::ServerState;
@@ -27,6 +28,8 @@ use crate::wire::{
 
 /// Longest time a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// Longest reason, ticket or operator, in encoded bytes.
+pub(super) const HEADER_TEXT_MAX: usize = 3000;
 /// Response header: this is the first answer to an earlier request with the same key.
 const HEADER_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -64,8 +67,8 @@ pub struct OwnRecord;
 
 /// Runs a change; reads pass.
 pub async fn changes(State(state): State<ServerState>, request: Request, next: Next) -> Response {
-    let known = request.extensions().get::<axum::extract::MatchedPath>().is_some();
-    if access::is_read(request.method()) || !known {
+    // What is no operation is refused by the router; there is no change to look after.
+    if access::is_read(request.method()) || !is_operation(&request) {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
@@ -75,6 +78,12 @@ pub async fn changes(State(state): State<ServerState>, request: Request, next: N
         Refusal::new(ErrorCode::UnknownError, "the service failed in the middle of this change; look at what it did")
             .into_response()
     })
+}
+
+fn is_operation(request: &Request) -> bool {
+    let extensions = request.extensions();
+    let (path, document) = (extensions.get::<MatchedPath>(), extensions.get::<Document>());
+    path.zip(document).is_some_and(|(path, document)| document.has(request.method(), path.as_str()))
 }
 
 async fn run(state: ServerState, mut parts: Parts, body: Body, next: Next) -> Response {
@@ -140,10 +149,9 @@ async fn run(state: ServerState, mut parts: Parts, body: Body, next: Next) -> Re
 pub fn context(headers: &HeaderMap, caller: Option<&Caller>, id: &str) -> Result<ChangeContext, Refusal> {
     let text = |name: &str| -> Result<Option<String>, Refusal> {
         let Some(value) = headers.get(name) else { return Ok(None) };
-        let decoded = value.to_str().ok().and_then(percent_decode);
-        let text = decoded.filter(|t| t.chars().count() <= 1000 && !t.chars().any(char::is_control));
+        let text = value.to_str().ok().filter(|t| t.len() <= HEADER_TEXT_MAX).map(percent_decode);
         let text = text.ok_or_else(|| {
-            invalid(format!("the header `{name}` must be percent-encoded UTF-8 of at most 1000 characters"))
+            invalid(format!("the header `{name}` must be percent-encoded UTF-8 of at most {HEADER_TEXT_MAX} bytes"))
         })?;
         Ok(Some(text).filter(|t| !t.trim().is_empty()))
     };
@@ -274,20 +282,24 @@ fn effect(answer: &[u8]) -> String {
     serde_json::from_slice::<Effect>(answer).map_or(EffectKind::Applied, |a| a.effect).to_string()
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+/// What a header says. It is a note for people: what is badly encoded is shown as it came, so that it holds nobody up.
+fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
-        if first == b'%' {
-            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(first);
-            rest = tail;
+        let digits = tail.get(..2).filter(|_| first == b'%').and_then(|d| std::str::from_utf8(d).ok());
+        match digits.and_then(|d| u8::from_str_radix(d, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
         }
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8_lossy(&bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -296,9 +308,9 @@ mod tests {
 
     #[test]
     fn headers_are_percent_encoded_utf8() {
-        assert_eq!(percent_decode("gr%C3%BCn%20100%25").as_deref(), Some("grün 100%"));
-        assert_eq!(percent_decode("%C3"), None);
-        assert_eq!(percent_decode("100%"), None);
+        assert_eq!(percent_decode("gr%C3%BCn%20100%25"), "grün 100%");
+        assert_eq!(percent_decode("100% sure%"), "100% sure%");
+        assert_eq!(percent_decode("one%0Atwo%C3"), "one two\u{fffd}");
     }
 
     #[test]

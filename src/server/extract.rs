@@ -107,13 +107,18 @@ pub fn within(name: &str, value: u64, range: std::ops::RangeInclusive<u64>) -> R
     Err(invalid(format!("`{name}` must be from {} to {}, not {value}", range.start(), range.end())))
 }
 
-/// Whether a text's length is within its range, and it has no control characters.
-pub fn plain_text(name: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> Result<(), Refusal> {
+/// Whether a text's length is within its range.
+pub fn length_within(name: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> Result<(), Refusal> {
     let count = text.chars().count();
-    if !length.contains(&count) {
-        let message = format!("`{name}` must have {} to {} characters, not {count}", length.start(), length.end());
-        return Err(invalid(message));
+    if length.contains(&count) {
+        return Ok(());
     }
+    Err(invalid(format!("`{name}` must have {} to {} characters, not {count}", length.start(), length.end())))
+}
+
+/// Whether a text that is kept and shown has its length within a range, and no control characters.
+pub fn plain_text(name: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> Result<(), Refusal> {
+    length_within(name, text, length)?;
     match text.chars().any(char::is_control) {
         true => Err(invalid(format!("`{name}` must not contain control characters"))),
         false => Ok(()),

@@ -175,15 +175,15 @@ impl Gate {
     fn check_query(&self, request: &Request, route: &str) -> Result<(), Refusal> {
         let Some(query) = request.uri().query().filter(|q| !q.is_empty()) else { return Ok(()) };
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-        let known = self.parameters.get(&(method.clone(), route.to_owned()));
-        let known = known.map(Vec::as_slice).unwrap_or_default();
+        // A method the route does not have is refused by the router.
+        let Some(known) = self.parameters.get(&(method.clone(), route.to_owned())) else { return Ok(()) };
         let named = query.split('&').filter(|p| !p.is_empty()).map(|p| p.split_once('=').map_or(p, |(name, _)| name));
         for name in named {
             if known.iter().any(|k| k == name) {
                 continue;
             }
             let shown: String = name.chars().take(100).collect();
-            let accepted = match known {
+            let accepted = match known.as_slice() {
                 [] => "it takes none".to_owned(),
                 names => format!("it takes {}", names.join(", ")),
             };

@@ -61,7 +61,6 @@ impl Server {
         let telemetry = Telemetry::open(&data_dir, clock.clone())
             .with_context(|| format!("cannot keep metrics and logs in {}", data_dir.display()))?;
         config.teach(telemetry.redactor().clone());
-        telemetry.set_level(config.effective().log_level);
         let tokens = Arc::new(Tokens::open(&data_dir, started_at)?);
         let audit = Arc::new(Audit::open(&data_dir)?);
         let replays = Arc::new(Replays::open(&data_dir, started_at)?);
@@ -111,20 +110,10 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         self.engine.start();
-        let levels = tokio::spawn(follow_level(self.config.clone(), self.telemetry.clone()));
         let served = run(listener, self.state.clone(), shutdown).await;
-        levels.abort();
         self.engine.shutdown(drain).await;
         let telemetry = self.telemetry.clone();
         tokio::task::spawn_blocking(move || telemetry.flush()).await.context("the log writer failed")??;
         served
-    }
-}
-
-/// Makes `LOG_LEVEL` hold as soon as it is set.
-async fn follow_level(config: Arc<ConfigRegistry>, telemetry: Arc<Telemetry>) {
-    let mut settings = config.subscribe();
-    while settings.changed().await.is_ok() {
-        telemetry.set_level(settings.borrow_and_update().log_level);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::http::Method;
 use bytes::Bytes;
-use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
@@ -13,6 +13,7 @@ use utoipa::openapi::{
 };
 
 use super::access::{self, OPEN_ON_LOOPBACK};
+use super::changes::HEADER_TEXT_MAX;
 use crate::wire::{ErrorBody, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_TICKET};
 
 /// Name of the security scheme.
@@ -25,6 +26,13 @@ pub struct Document {
     pub json: Bytes,
     /// Query parameters by method and route.
     pub parameters: Arc<HashMap<(Method, String), Vec<String>>>,
+}
+
+impl Document {
+    /// Whether a route answers a method.
+    pub fn has(&self, method: &Method, route: &str) -> bool {
+        self.parameters.contains_key(&(method.clone(), route.to_owned()))
+    }
 }
 
 /// Completes the routes' own document.
@@ -113,16 +121,23 @@ fn describe(path: &str, method: &Method, operation: &mut Operation) {
     }
 }
 
+/// Printable ASCII.
+const PRINTABLE: &str = "^[ -~]*$";
+
 fn change_headers() -> impl Iterator<Item = Parameter> {
     let headers = [
-        (HEADER_IDEMPOTENCY_KEY, "A retry with the same key gets the first answer", 255),
-        ("if-match", "The version that was read; 412 when it moved", 22),
-        (HEADER_REASON, "Why, for the audit log; percent-encoded UTF-8", 3000),
-        (HEADER_TICKET, "Ticket reference, for the audit log; percent-encoded UTF-8", 3000),
-        (HEADER_OPERATOR, "On whose behalf the token is used; percent-encoded UTF-8", 3000),
+        (HEADER_IDEMPOTENCY_KEY, "A retry with the same key gets the first answer", 255, PRINTABLE),
+        ("if-match", "The version that was read; 412 when it moved", 21, "^([0-9]{1,19}|\"[0-9]{1,19}\"|[*])$"),
+        (HEADER_REASON, "Why, for the audit log; percent-encoded UTF-8", HEADER_TEXT_MAX, PRINTABLE),
+        (HEADER_TICKET, "Ticket reference, for the audit log; percent-encoded UTF-8", HEADER_TEXT_MAX, PRINTABLE),
+        (HEADER_OPERATOR, "On whose behalf the token is used; percent-encoded UTF-8", HEADER_TEXT_MAX, PRINTABLE),
     ];
-    headers.into_iter().map(|(name, text, length)| {
-        let schema = ObjectBuilder::new().schema_type(Type::String).max_length(Some(length));
+    headers.into_iter().map(|(name, text, length, pattern)| {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length((name == HEADER_IDEMPOTENCY_KEY).then_some(1))
+            .max_length(Some(length))
+            .pattern(Some(pattern));
         ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Header)
@@ -131,15 +146,4 @@ fn change_headers() -> impl Iterator<Item = Parameter> {
             .schema(Some(schema))
             .build()
     })
-}
-
-/// The methods a path answers, for tests and listings.
-pub fn methods_of(item: &PathItem) -> Vec<HttpMethod> {
-    let all = [
-        (HttpMethod::Get, &item.get),
-        (HttpMethod::Put, &item.put),
-        (HttpMethod::Post, &item.post),
-        (HttpMethod::Delete, &item.delete),
-    ];
-    all.into_iter().filter(|(_, operation)| operation.is_some()).map(|(method, _)| method).collect()
 }

@@ -217,15 +217,18 @@ const STUCK: &[Line] = &[
     line("rate-limits:status", EachExactly(5, LIMIT)),
     line("circuit:status", EachHas(5, CLOSED)),
     line("queue:stuck", Has(ITEMS)).holds(|a| some(a, "/total")),
+    // While it is paused, nothing that is listed begins to run meanwhile.
     line("queue:remove <actionId>", Has(CHANGED))
+        .after(&["queue pause"])
         .seen(|g| g.get(&format!("/admin/v1/queue/items/{}", g.id("actionId")))["state"].clone()),
     line("clear:queue --stuck-only", Has(CHANGED)).holds(|a| some(a, "/items")).seen(removed),
     line("queue:clear", Has(CHANGED)).after(WAITING).seen(removed),
     line("clear:queue", Has(CHANGED)).after(WAITING).seen(removed),
+    line("resume:processing", Has(CHANGED)).seen(pauses),
 ];
 
 /// More that wait, after a clear-up.
-const WAITING: &[&str] = &["sandbox scenario clear", "sandbox scenario issue-1"];
+const WAITING: &[&str] = &["queue resume", "sandbox scenario clear", "sandbox scenario issue-1", "queue pause"];
 
 /// Issue 2: Circuit Breaker Open for Platform.
 const CIRCUIT_OPEN: &[Line] = &[

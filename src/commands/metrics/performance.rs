@@ -69,7 +69,8 @@ impl Report for Beside {
         let mut table = Table::new(&["STATUS", "MEASURE", ">NOW", ">BEFORE", ">CHANGE", "THRESHOLD"]);
         for row in &trend.rows {
             table.row([
-                row.verdict.as_str().to_owned(),
+                // What has no threshold is not judged.
+                row.threshold.as_ref().map(|_| row.verdict.as_str().to_owned()).unwrap_or_default(),
                 row.name.clone(),
                 figure(row.current, row.unit),
                 figure(row.previous, row.unit),

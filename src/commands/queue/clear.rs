@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::app::App;
-use crate::commands::args::{PlatformArg, SinceArgs};
+use crate::commands::args::{PlatformArg, SinceArgs, count};
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::output::{Page, Report, Table};
@@ -72,8 +72,8 @@ pub struct RetryArgs {
     since: SinceArgs,
 
     /// Items a second
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    per_second: Option<u32>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count(1..=1000))]
+    per_second: Option<u64>,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -226,7 +226,10 @@ pub(super) async fn retry(app: &App, args: RetryArgs) -> anyhow::Result<Outcome>
         );
     }
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
-    let request = IdsRequest { ids: items.into_iter().map(|i| i.action_id).collect(), per_second: args.per_second };
+    let request = IdsRequest {
+        ids: items.into_iter().map(|i| i.action_id).collect(),
+        per_second: args.per_second.and_then(|n| u32::try_from(n).ok()),
+    };
     let answer = orchestrator.retry_items(&approval, &request).await?;
     let why = "remove it with `opsctl queue remove` while it waits";
     let items = answer.items.iter().map(|i| ReceiptItem::from_effect(i, UndoAction::none(why))).collect();

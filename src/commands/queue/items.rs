@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::app::{App, WatchArgs};
-use crate::commands::args::{PlatformArg, SinceArgs};
+use crate::commands::args::{PlatformArg, SinceArgs, count};
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};
 use crate::settings::format_duration;
@@ -31,7 +31,7 @@ pub struct StuckArgs {
     older_than: Duration,
 
     /// At most this many, the oldest
-    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = count(1..=10_000))]
     limit: u64,
 
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub struct FailedArgs {
     since: SinceArgs,
 
     /// At most this many, the oldest
-    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = count(1..=10_000))]
     limit: u64,
 }
 

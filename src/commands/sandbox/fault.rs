@@ -41,15 +41,24 @@ pub struct FaultArgs {
 /// The faults that are on.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(super) struct Faults(pub(super) Vec<ActiveFault>);
+struct Faults {
+    on: Vec<ActiveFault>,
+    /// How many were just cleared, if that was asked.
+    #[serde(skip)]
+    cleared: Option<u64>,
+}
+
+fn counted(cleared: u64) -> String {
+    if cleared == 1 { "1 fault cleared".to_owned() } else { format!("{cleared} faults cleared") }
+}
 
 impl Report for Faults {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
-        if self.0.is_empty() {
+        if self.on.is_empty() {
             return Ok(());
         }
         let mut table = Table::new(&["PLATFORM", "FAULT", "ONLY", ">REMAINING"]);
-        for fault in &self.0 {
+        for fault in &self.on {
             table.row([
                 fault.api.to_string(),
                 words(fault.spec.fault),
@@ -61,7 +70,10 @@ impl Report for Faults {
     }
 
     fn empty_note(&self) -> Option<String> {
-        self.0.is_empty().then(|| "No faults.".to_owned())
+        self.on.is_empty().then(|| match self.cleared {
+            Some(count) => format!("{}, none is on", counted(count)),
+            None => "No faults.".to_owned(),
+        })
     }
 }
 
@@ -112,6 +124,7 @@ fn api(text: &str) -> Result<Api, error::Fault> {
 impl FaultArgs {
     pub(super) async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         let scoped = self.count.is_some() || self.only.is_some();
+        let mut cleared = None;
         let faults = match (self.what.as_str(), self.kind.as_deref()) {
             ("list" | "clear", _) if scoped => {
                 return Err(error::Fault::usage("--count and --only belong to a fault that is put on").into());
@@ -123,11 +136,7 @@ impl FaultArgs {
             ("clear", which) => {
                 let api = which.map(api).transpose()?;
                 let ground = Ground::enter(&place(app))?;
-                let cleared = ground.clear_faults(api).await?;
-                app.note(match cleared {
-                    1 => "1 fault cleared".to_owned(),
-                    n => format!("{n} faults cleared"),
-                });
+                cleared = Some(ground.clear_faults(api).await?);
                 ground.faults().await?
             }
             (platform, kind) => {
@@ -141,7 +150,10 @@ impl FaultArgs {
                 Ground::enter(&place(app))?.fault(api, &spec).await?
             }
         };
-        app.emit(&Faults(faults))?;
+        if let Some(count) = cleared.filter(|_| !faults.is_empty()) {
+            app.note(counted(count));
+        }
+        app.emit(&Faults { on: faults, cleared })?;
         Ok(Outcome::Done)
     }
 }

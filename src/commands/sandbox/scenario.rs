@@ -6,7 +6,6 @@ use clap::Args;
 use serde::Serialize;
 
 use super::place;
-use crate::aliases;
 use crate::app::App;
 use crate::error::{Fault, Outcome};
 use crate::output::{Page, Report, Table};
@@ -83,10 +82,7 @@ impl ScenarioArgs {
         let scenario = match self.what.as_str() {
             "clear" => None,
             word => Some(word.parse::<Scenario>().map_err(|why| {
-                let near = aliases::nearest(word, Scenario::ALL.iter().map(|s| s.as_str()));
-                let hint =
-                    near.map_or_else(|| "opsctl sandbox scenario list".into(), |n| format!("did you mean `{n}`?"));
-                Fault::usage(format!("there is no scenario `{word}`")).because(why).hint(hint)
+                Fault::usage(format!("there is no scenario `{word}`")).because(why).hint("opsctl sandbox scenario list")
             })?),
         };
         let ground = Ground::enter(&place)?;

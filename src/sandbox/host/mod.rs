@@ -81,8 +81,8 @@ pub async fn run(options: HostOptions, note: impl Fn(&str)) -> anyhow::Result<()
                 None => break "nobody can reach it any more",
             },
             _ = look.tick() => {
-                if !options.place.record().exists() {
-                    break "its folder went away";
+                if !host.is_the_one() {
+                    break "its record went away";
                 }
                 if options.place.unused_for().is_some_and(|unused| unused >= options.idle) {
                     break "nobody used it";
@@ -294,31 +294,48 @@ impl Host {
 
     /// Stops everything and keeps the state.
     async fn put_down(mut self) {
-        let is_there = |place: &Place| place.record().exists();
         self.record.state = State::Stopping;
-        if is_there(&self.place) {
-            let _ = self.record.write(&self.place);
-        }
+        self.keep();
         self.traffic = None;
         if let Some(serve) = self.record.serve {
             serve.end(SERVE_STOP).await;
         }
-        self.record.serve = None;
-        self.record.host = None;
-        let saved = self.sims.save(&self.place.sims());
+        let saved = !self.is_the_one() || self.sims.save(&self.place.sims()).is_ok();
         drop(self.sims);
-        // Without its state it was not put down cleanly, and the record goes on saying so. A folder that went away
-        // does not come back.
-        if saved.is_ok() && is_there(&self.place) {
-            self.record.state = State::Down;
+        // Without its state it was not put down cleanly, and the record goes on saying so.
+        if saved && is_the_one(&self.place) {
+            let record = Record { state: State::Down, host: None, serve: None, ..self.record };
+            let _ = record.write(&self.place);
+        }
+    }
+
+    /// Writes the record where that is still this host's to do; a disk that is full stops nothing.
+    fn keep(&self) {
+        if self.is_the_one() {
             let _ = self.record.write(&self.place);
         }
     }
+
+    fn is_the_one(&self) -> bool {
+        is_the_one(&self.place)
+    }
+}
+
+/// Whether the record is this process's: the folder may have gone away, and another host may have taken over.
+fn is_the_one(place: &Place) -> bool {
+    let record = Record::read(place).ok().flatten();
+    record.is_some_and(|record| record.host.is_some_and(|host| host.pid == std::process::id()))
 }
 
 async fn start_sims(place: &Place, options: SimOptions) -> anyhow::Result<Sims> {
     if place.sims().exists() {
-        return Sims::load(&place.sims(), options).await;
+        let path = place.sims();
+        return Sims::load(&path, options).await.map_err(|error| {
+            Fault::new(Kind::Failed, "the simulators cannot go on where they ended")
+                .because(format!("{error:#}"))
+                .hint(format!("move {} away: the next start makes fresh content", path.display()))
+                .into()
+        });
     }
     Sims::start(options).await
 }

@@ -38,8 +38,6 @@ pub struct Expired {
     pub name: String,
     /// What happened, for logs and audit: `NOTION_CIRCUIT_BREAKER_ENABLED false -> true`.
     pub change: String,
-    /// The part that has to restart before the old value holds again; `None` when it holds already.
-    pub restart: RestartPart,
 }
 
 struct State {
@@ -175,7 +173,8 @@ impl ConfigRegistry {
         self.lock().slots.iter().filter_map(line).collect()
     }
 
-    /// Takes back every value whose time is over. Those that need a restart are named with their part.
+    /// Takes back every value whose time is over. The old value holds at once, whatever part reads it: nobody is there to
+    /// restart one.
     pub fn expire(&self, now: Time) -> anyhow::Result<Vec<Expired>> {
         let mut state = self.lock();
         let due = |s: &Slot| s.kept.expires_at.is_some_and(|t| t <= now);
@@ -187,13 +186,10 @@ impl ConfigRegistry {
             let from = slot.in_force.as_ref().map(|(v, _)| slot.shown(v));
             slot.kept = Kept { value: slot.kept.before.take(), version: slot.kept.version + 1, ..Kept::default() };
             let to = slot.desired().map(|(v, _)| slot.shown(&v));
-            if slot.holds_at_once() {
-                slot.in_force = slot.desired();
-            }
-            let restart = if slot.pending().is_some() { slot.def.restart } else { RestartPart::None };
+            slot.in_force = slot.desired();
             let word = |v: Option<String>| v.unwrap_or_else(|| "(unset)".into());
             let change = format!("{} {} -> {}", slot.def.name, word(from), word(to));
-            expired.push(Expired { name: slot.def.name.clone(), change, restart });
+            expired.push(Expired { name: slot.def.name.clone(), change });
         }
         self.keep(&state)?;
         self.publish(&mut state);

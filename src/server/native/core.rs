@@ -213,6 +213,16 @@ impl Core {
         }
     }
 
+    /// A job ended without a call: probe and place in the window are free again.
+    pub(super) fn not_called(&mut self, job: &Job, now: Time) {
+        let post = &mut self.posts[job.platform as usize];
+        post.circuit.released(job.permit);
+        if post.reserved > 0 {
+            post.reserved -= 1;
+            post.limiter.give_back(now);
+        }
+    }
+
     /// A request really left: counted, unless the dequeue counted it already.
     pub(super) fn request_left(&mut self, platform: Platform, now: Time) {
         let post = &mut self.posts[platform as usize];

@@ -45,6 +45,12 @@ impl Runtime {
                 refusal
             })?);
         }
+        for key in new.iter().filter_map(|action| action.request.idempotency_key.as_deref()) {
+            if idempotency::ends_in_timestamp(key) {
+                let words = "An idempotency key ends in a moment: it is new every time and prevents nothing";
+                self.telemetry.log(LogLine::warn(Part::Idempotency, words).field("key", key));
+            }
+        }
         let count = new.len() as u64;
         self.make_room(count, &settings)?;
         let keys: Vec<Option<String>> = new.iter().map(|action| action.key.clone()).collect();

@@ -81,7 +81,6 @@ impl NativeBackend {
         calls: impl FnOnce(Weak<Runtime>) -> Arc<dyn Calls>,
     ) -> anyhow::Result<Arc<NativeBackend>> {
         let now = options.clock.now();
-        runtime::tell_telemetry(&options.telemetry, &options.config.effective());
         let mut core = Core::new(options.config.effective(), now);
         let file = options.data_dir.join(store::FILE);
         let store = Store::open(&options.data_dir).map_err(|error| unusable(&file, &error))?;

@@ -54,7 +54,7 @@ impl Runtime {
             Some(Tried::Done(_) | Tried::Unclear(_) | Tried::Exhausted) => self.call_went(job, None, took),
             Some(Tried::Failed(error) | Tried::LookFailed(error)) => self.call_went(job, Some(error), took),
             Some(Tried::Cached(_) | Tried::Separately) | None => {
-                self.core().post_mut(job.platform).circuit.released(job.permit);
+                self.core().not_called(job, self.now());
             }
         }
         for (task, tried) in tasks.into_iter().zip(tried) {

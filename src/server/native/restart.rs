@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::bus::Event;
-use super::calls;
 use super::core::Halt;
 use super::runtime::Runtime;
 use super::store::journal::SavedAuth;
@@ -116,9 +115,8 @@ impl Runtime {
         }
         let counts = self.drain(platform, drain).await;
         let applied = self.config.apply(RestartPart::Executors);
-        let settings = self.config.effective();
-        // Reading key files blocks; a restart may take that long.
-        self.calls.set_credentials(calls::credentials(&settings));
+        // A key file may have changed behind the same setting, so it is read again in any case.
+        self.use_credentials(self.config.effective()).await;
         let now = self.now();
         for target in chosen {
             let mut core = self.core();

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::bus::{Bus, Event};
 use super::cache::Cache;
-use super::calls::Calls;
+use super::calls::{Calls, credentials};
 use super::core::{Core, Halt};
 use super::outcome::Unsaved;
 use super::restart::Parts;
@@ -20,7 +20,7 @@ use crate::engine::queue::Seq;
 use crate::platforms::CallEvent;
 use crate::server::config::{ConfigRegistry, Effective};
 use crate::server::telemetry::{CallRecord, LogLine, Part, Telemetry};
-use crate::wire::{CircuitTransition, ErrorCode, Platform, RestartPart, Time};
+use crate::wire::{CircuitTransition, ErrorCode, Platform, Time};
 
 /// Longest the timekeeper sleeps: the sandbox's clock may jump, and settings may expire.
 const TICK: Duration = Duration::from_secs(1);
@@ -265,9 +265,7 @@ impl Runtime {
         match self.config.expire(now) {
             Ok(expired) => {
                 for over in expired {
-                    let waits = over.restart != RestartPart::None;
-                    let note = if waits { format!(", after a restart of {}", over.restart) } else { String::new() };
-                    self.telemetry.log(LogLine::warn(Part::Config, format!("{}: its time is over{note}", over.change)));
+                    self.telemetry.log(LogLine::warn(Part::Config, format!("{}: its time is over", over.change)));
                 }
             }
             Err(error) => self.telemetry.log(LogLine::error(Part::Config, format!("{error:#}"))),
@@ -297,6 +295,13 @@ impl Runtime {
         }
     }
 
+    /// Calls go out with these credentials and default places from now on.
+    pub(super) async fn use_credentials(&self, settings: Arc<Effective>) {
+        let calls = Arc::clone(&self.calls);
+        // Reading key files blocks. A reader that fails keeps what it had, and the platform's refusal says the rest.
+        let _ = tokio::task::spawn_blocking(move || calls.set_credentials(credentials(&settings))).await;
+    }
+
     pub(super) fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -323,6 +328,8 @@ async fn keep_time(runtime: Weak<Runtime>, wake: Arc<Notify>) {
                 this.housekeeping(now);
             }
             this.pump();
+            // From here on a moment that somebody plans wakes this task; what was planned before is in the answer.
+            this.planned.store((now + TICK).0, Ordering::Relaxed);
             let next = this.core().next_moment(now);
             let wait = next.map_or(TICK, |at| at.since(now)).clamp(Duration::from_millis(1), TICK);
             this.planned.store((now + wait).0, Ordering::Relaxed);
@@ -332,19 +339,16 @@ async fn keep_time(runtime: Weak<Runtime>, wake: Arc<Notify>) {
     }
 }
 
-/// Log lines hide the loaded secrets and follow `LOG_LEVEL`.
-pub(super) fn tell_telemetry(telemetry: &Telemetry, settings: &Effective) {
-    telemetry.redactor().add(settings.credentials.values());
-    telemetry.set_level(settings.log_level);
-}
-
 /// Makes settings hold as soon as they are in force.
 async fn follow_settings(runtime: Weak<Runtime>, mut settings: watch::Receiver<Arc<Effective>>) {
     while settings.changed().await.is_ok() {
         let Some(this) = runtime.upgrade() else { return };
         let held = settings.borrow_and_update().clone();
-        tell_telemetry(&this.telemetry, &held);
-        this.core().refresh(held);
+        let before = this.core().settings.clone();
+        this.core().refresh(held.clone());
         this.pump();
+        if before.credentials != held.credentials || before.ids != held.ids {
+            this.use_credentials(held).await;
+        }
     }
 }

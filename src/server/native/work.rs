@@ -61,7 +61,7 @@ impl Runtime {
         };
         if tasks.is_empty() {
             // Taken out meanwhile: nothing was called.
-            self.core().post_mut(job.platform).circuit.released(job.permit);
+            self.core().not_called(job, self.now());
             return;
         }
         let outcome = tokio::select! {
@@ -102,7 +102,7 @@ impl Runtime {
     fn intent_not_kept(&self, job: &Job, error: &StoreError) {
         let due = self.now() + STORE_WAIT;
         let mut core = self.core();
-        core.post_mut(job.platform).circuit.released(job.permit);
+        core.not_called(job, self.now());
         for item in &job.items {
             core.no_longer_running(item.seq);
             core.queue.push(Item { due: Some(due), wait: Wait::Retry, ..*item });

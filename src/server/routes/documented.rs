@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::Reply;
 use crate::server::backend::Refusal;
-use crate::server::extract::{Json, Query, plain_text, within};
+use crate::server::extract::{Json, Query, length_within, within};
 use crate::server::refuse::invalid;
 use crate::server::state::ServerState;
 use crate::wire::*;
@@ -163,9 +163,11 @@ struct ContextQuery {
 #[utoipa::path(get, path = "/api/context/actions", operation_id = "contextActions", tag = "documented",
     params(ContextQuery), responses((status = 200, description = "Actions and patterns", body = ContextActions)))]
 async fn context(State(state): State<ServerState>, Query(query): Query<ContextQuery>) -> Reply<ContextActions> {
-    for (name, text) in [("userId", &query.user_id), ("source", &query.source)] {
+    for (name, text, longest) in
+        [("userId", &query.user_id, 256), ("source", &query.source, 256), ("tags", &query.tags, 2048)]
+    {
         if let Some(text) = text {
-            plain_text(name, text, 0..=256)?;
+            length_within(name, text, 0..=longest)?;
         }
     }
     let filter = ActionFilter {

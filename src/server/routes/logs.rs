@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::Reply;
 use crate::server::backend::Refusal;
-use crate::server::extract::{Json, Query, plain_text, within};
+use crate::server::extract::{Json, Query, length_within, within};
 use crate::server::state::ServerState;
 use crate::wire::*;
 
@@ -37,7 +37,7 @@ pub(super) struct ErrorsQuery {
 impl ErrorsQuery {
     pub(super) fn filter(self) -> Result<ErrorFilter, Refusal> {
         if let Some(component) = &self.component {
-            plain_text("component", component, 0..=64)?;
+            length_within("component", component, 0..=64)?;
         }
         Ok(ErrorFilter {
             limit: within("limit", self.limit.unwrap_or(50), 1..=10_000)?,

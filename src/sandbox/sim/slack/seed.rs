@@ -53,7 +53,6 @@ impl Slack {
             ("SLACK_DEFAULT_CHANNEL", id("general")),
             ("SLACK_NOTIFICATIONS_CHANNEL", id("operations")),
             ("SLACK_ERROR_CHANNEL", id("errors")),
-            ("SLACK_APPROVALS_CHANNEL", id("approvals")),
         ]
     }
 }

@@ -19,8 +19,6 @@ pub enum StoreError {
     Full(String),
     /// The operating system refused.
     Io(String),
-    /// Another service has the data folder.
-    InUse(String),
     /// The file was written by a newer program.
     TooNew(String),
     /// The store is closed.
@@ -61,7 +59,6 @@ impl StoreError {
             StoreError::Corrupt(_) => "stop the service, keep the file, and restore a backup or move the file aside",
             StoreError::ReadOnly(_) => "make the data folder and its files writable for the service's user",
             StoreError::Full(_) => "free space on the disk of the data folder; the service goes on by itself",
-            StoreError::InUse(_) => "stop the other service, or give this one its own --data-dir",
             StoreError::TooNew(_) => "run the newer program again, or use another --data-dir",
             _ => "check the data folder with `opsctl db check`",
         }
@@ -75,7 +72,6 @@ impl fmt::Display for StoreError {
             StoreError::ReadOnly(text) => write!(f, "the database cannot be written: {text}"),
             StoreError::Full(text) => write!(f, "no space left for the database: {text}"),
             StoreError::Io(text) => write!(f, "the database cannot be reached: {text}"),
-            StoreError::InUse(path) => write!(f, "another service uses this data folder ({path} is locked)"),
             StoreError::TooNew(text) | StoreError::Other(text) => f.write_str(text),
             StoreError::Closed => f.write_str("the database is closed"),
             StoreError::Refused(refusal) => f.write_str(&refusal.message),

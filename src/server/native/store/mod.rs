@@ -25,8 +25,6 @@ use rusqlite::Connection;
 
 /// File name of the database inside the data folder.
 pub const FILE: &str = "orchestrator.db";
-/// File whose lock says that a service owns the data folder.
-const LOCK_FILE: &str = "orchestrator.lock";
 
 /// The open store. Clones share it.
 #[derive(Clone)]
@@ -34,24 +32,17 @@ pub struct Store {
     path: Arc<PathBuf>,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
-    /// Held as long as any clone lives, so that two services never share a data folder.
-    _lock: Arc<std::fs::File>,
 }
 
 impl Store {
-    /// Opens or makes the store in a data folder and brings its schema up to date.
+    /// Opens or makes the store in a data folder and brings its schema up to date. That one service at a time has the folder
+    /// is its owner's concern.
     pub fn open(data_dir: &Path) -> Result<Store, StoreError> {
         let path = data_dir.join(FILE);
         std::fs::create_dir_all(data_dir).map_err(|e| StoreError::io("create the data folder", data_dir, &e))?;
-        let lock = lock(&data_dir.join(LOCK_FILE))?;
         let conn = Self::connect(&path)?;
         let readers = Readers::new(path.clone());
-        Ok(Store {
-            path: Arc::new(path),
-            writer: Arc::new(Writer::start(conn)?),
-            readers: Arc::new(readers),
-            _lock: Arc::new(lock),
-        })
+        Ok(Store { path: Arc::new(path), writer: Arc::new(Writer::start(conn)?), readers: Arc::new(readers) })
     }
 
     fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -109,20 +100,6 @@ impl Store {
     /// Finishes what was handed over and stops the writing thread. Reads still work.
     pub async fn close(&self) {
         self.writer.stop().await;
-    }
-}
-
-fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(|e| StoreError::io("open the lock", path, &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(path.display().to_string())),
-        Err(std::fs::TryLockError::Error(e)) => Err(StoreError::io("lock", path, &e)),
     }
 }
 

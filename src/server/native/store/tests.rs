@@ -175,13 +175,6 @@ async fn an_item_in_doubt_is_listed_with_the_failed_and_driven_again_with_a_look
 }
 
 #[tokio::test]
-async fn two_services_never_share_a_folder() {
-    let folder = Folder::new("lock");
-    let _first = Store::open(folder.path()).unwrap();
-    assert!(matches!(Store::open(folder.path()), Err(StoreError::InUse(_))));
-}
-
-#[tokio::test]
 async fn what_is_no_database_or_of_the_future_is_refused_in_words() {
     let folder = Folder::new("bad");
     std::fs::write(folder.path().join(FILE), vec![b'x'; 8192]).unwrap();

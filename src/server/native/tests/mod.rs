@@ -3,5 +3,6 @@
 mod changes;
 mod execution;
 mod recovery;
+mod settings;
 mod with_sims;
 mod world;

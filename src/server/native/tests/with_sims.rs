@@ -62,7 +62,7 @@ async fn every_platform_executes() {
 async fn a_real_outage_opens_the_circuit_and_its_end_closes_it() {
     let (sims, world) = start(&[("QUEUE_WORKERS", "1")]).await;
     sims.fault(Platform::Notion, Fault::Down).unwrap();
-    let ids = [world.submit(page_of(&sims, "a")).await, world.submit(page_of(&sims, "b")).await];
+    let ids = [world.submit(page_of("a")).await, world.submit(page_of("b")).await];
     world
         .until_true("it opens", async || world.circuit(Platform::Notion).await.status.state == CircuitState::Open)
         .await;
@@ -83,14 +83,14 @@ async fn a_real_outage_opens_the_circuit_and_its_end_closes_it() {
     }
     assert!(done >= 1);
     for n in 0..2 {
-        let id = world.submit(page_of(&sims, &format!("probe {n}"))).await;
+        let id = world.submit(page_of(&format!("probe {n}"))).await;
         world.until(&id, ActionStatus::Success).await;
     }
     assert_eq!(world.circuit(Platform::Notion).await.status.state, CircuitState::Closed);
 }
 
 /// A page that names no database: the settings do.
-fn page_of(_sims: &Sims, title: &str) -> Value {
+fn page_of(title: &str) -> Value {
     let mut request = page(title);
     request["data"].as_object_mut().unwrap().remove("database_id");
     request
@@ -100,7 +100,7 @@ fn page_of(_sims: &Sims, title: &str) -> Value {
 async fn a_lost_answer_is_never_done_twice() {
     let (sims, world) = start(&[]).await;
     for (platform, request) in [
-        (Platform::Notion, page_of(&sims, "lost page")),
+        (Platform::Notion, page_of("lost page")),
         (Platform::Trello, action("trello", "create", json!({"name": "lost card"}))),
         (Platform::Slack, action("slack", "notify", json!({"text": "lost message"}))),
         (Platform::Drive, action("drive", "file", json!({"name": "lost", "content": "x", "mimeType": "text/plain"}))),
@@ -120,7 +120,7 @@ async fn a_lost_answer_is_never_done_twice() {
 async fn a_new_key_takes_effect_when_the_executor_restarts() {
     let (sims, world) = start(&[("MAX_RETRY_ATTEMPTS", "0")]).await;
     sims.revoke(Platform::Notion);
-    let id = world.submit(page_of(&sims, "refused")).await;
+    let id = world.submit(page_of("refused")).await;
     let record = world.until(&id, ActionStatus::Failed).await;
     assert_eq!(record.error.unwrap().code, ErrorCode::AuthError);
     let health = world.services().health().await.unwrap();
@@ -136,6 +136,26 @@ async fn a_new_key_takes_effect_when_the_executor_restarts() {
     world.until(&id, ActionStatus::Success).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_are_kept_and_a_refusal_is_waited_out() {
+    let sims = Sims::start(SimOptions { limits: true, ..SimOptions::default() }).await.unwrap();
+    let folder = Arc::new(Folder::new("limits"));
+    let env = settings(&sims, &folder, &[("SLACK_RATE_LIMIT", "1")]);
+    let world = World::on(folder, env, sims.endpoints());
+    sims.fault(Platform::Notion, FaultSpec::from(Fault::RateLimited { retry_after_secs: 1 }).times(2)).unwrap();
+    let mut ids = vec![world.submit(page_of("refused twice")).await];
+    for n in 0..3 {
+        ids.push(world.submit(action("slack", "notify", json!({ "text": format!("message {n}") }))).await);
+    }
+    for id in &ids {
+        world.until(id, ActionStatus::Success).await;
+    }
+    assert_eq!(world.circuit(Platform::Notion).await.status.state, CircuitState::Closed);
+    assert_eq!(sims.stats_of(Platform::Notion).writes, 1);
+    let slack = sims.stats_of(Platform::Slack);
+    assert_eq!((slack.writes, slack.limited), (3, 0));
+}
+
 #[test]
 fn killed_in_flight_again_and_again_nothing_is_lost_or_doubled() {
     let ground = tokio::runtime::Runtime::new().unwrap();
@@ -149,7 +169,7 @@ fn killed_in_flight_again_and_again_nothing_is_lost_or_doubled() {
             let world = World::on(Arc::clone(&folder), env.clone(), sims.endpoints());
             for n in 0..6 {
                 let name = format!("{round}-{n}");
-                accepted.push(world.submit(page_of(&sims, &name)).await);
+                accepted.push(world.submit(page_of(&name)).await);
                 accepted.push(world.submit(action("trello", "create", json!({ "name": name }))).await);
                 accepted.push(world.submit(action("slack", "notify", json!({ "text": name }))).await);
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,7 @@ pub(crate) struct Script {
     pub found: Mutex<Option<Result<Lookup, ErrorCode>>>,
     pub executed: Mutex<Vec<Call>>,
     pub looked: Mutex<Vec<Call>>,
+    pub signed_in: AtomicUsize,
 }
 
 impl Script {
@@ -102,7 +104,9 @@ impl Calls for Arc<Script> {
         })
     }
 
-    fn set_credentials(&self, _credentials: Credentials) {}
+    fn set_credentials(&self, _credentials: Credentials) {
+        self.signed_in.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn clear_caches(&self) -> BTreeMap<String, u64> {
         BTreeMap::from([("labels".to_owned(), 3)])

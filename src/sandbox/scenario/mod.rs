@@ -1,6 +1,10 @@
 //! The runbook's issues, brought about by real faults, real traffic and the sandbox's clock. Each is done when its
 //! symptom shows in the admin API, and says what is true then and what the runbook does next.
 
+mod clear;
+
+pub use clear::clear;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,11 +19,9 @@ use super::place::write_private;
 use super::sim::{Api, Fault, FaultSpec};
 use super::traffic::{self, Writer};
 use crate::error::{self, Kind};
-use crate::http::Method;
 use crate::wire::{
-    ActionRequest, AuthStatus, ChangeAnswer, CircuitState, CircuitStatus, ClearRequest, ConfigSet, ErrorCode, ErrorLog,
-    ExecutorHealth, ExecutorStatus, Pause, Platform, Priority, QueueItem, QueueItems, RateLimitStatus, RestartRequest,
-    Time, words,
+    ActionRequest, AuthStatus, CircuitState, CircuitStatus, ErrorCode, ErrorLog, ExecutorHealth, ExecutorStatus, Pause,
+    Platform, Priority, QueueItems, RateLimitStatus, Time, words,
 };
 
 /// How long a symptom may take to show.
@@ -28,14 +30,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Errors of a kind that have to be in the log to be noticed.
 const ERRORS: u64 = 3;
-/// Most items that a scenario may leave in the queue when it ends; they run by themselves.
-const BACKLOG: usize = 20;
 /// What the correlation ids of a scenario's actions start with.
 const MARK: &str = "scenario-";
 /// How long an item waits before it is stuck, and a little more.
 const STUCK: Duration = Duration::from_secs(11 * 60);
-/// Longest that a circuit stays OPEN by default, and a little more.
-const CIRCUIT_WAIT: Duration = Duration::from_secs(31);
 
 words! {
     /// A practice scenario.
@@ -321,103 +319,6 @@ async fn submit(
         }
     });
     traffic::submit(&ground.admin, log, now, actions.collect()).await.map(|_| ())
-}
-
-/// Lifts all faults, sets good keys, and waits until every circuit is CLOSED and every key is accepted.
-pub async fn clear(ground: &Ground, now: Time) -> anyhow::Result<Made> {
-    let mut facts = Vec::new();
-    let lifted = ground.clear_faults(None).await?;
-    for vendor in ["notion", "trello", "slack", "google"] {
-        let _: Value = ground.control.post(&format!("/feeds/{vendor}"), &json!({"indicator": "none"})).await?;
-    }
-    facts.push(format!("{} lifted", count(lifted, "fault")));
-    ensure_running(ground).await?;
-    facts.extend(renew_key(ground).await?);
-    let removed = remove_leftovers(ground).await?;
-    if removed > 0 {
-        facts.push(format!("{} of the scenario taken out of the queue", count(removed, "waiting item")));
-    }
-    facts.extend(close_circuits(ground, now).await?);
-    ground.set_scenario(None).await?;
-    facts.push("every circuit is CLOSED and every key is accepted".into());
-    Ok(Made {
-        scenario: None,
-        facts,
-        next: vec![
-            "opsctl check health --all --context sandbox".into(),
-            "opsctl system status --context sandbox".into(),
-        ],
-    })
-}
-
-/// Gives Notion a good key where the one in force is not accepted.
-async fn renew_key(ground: &Ground) -> anyhow::Result<Option<String>> {
-    let auth: AuthStatus = ground.admin.get("/admin/v1/platforms/notion/auth").await?;
-    if auth.authenticated {
-        return Ok(None);
-    }
-    let value = ground.mint(Api::Notion).await?;
-    let set = ConfigSet { value, expires_in: None };
-    let _: Value = ground.admin.send(Method::PUT, "/admin/v1/config/NOTION_API_KEY", Some(&set)).await?;
-    let restart = RestartRequest { drain_timeout: Some(5000) };
-    let _: Value = ground.admin.post("/admin/v1/executors/notion/restart", &restart).await?;
-    until("Notion's new key is not accepted", || async {
-        let auth: AuthStatus = ground.admin.get("/admin/v1/platforms/notion/auth").await?;
-        Ok(auth.authenticated.then_some(()))
-    })
-    .await?;
-    Ok(Some("Notion has a new key".into()))
-}
-
-/// Takes what the scenarios submitted out of the queue: their backlog would go on for minutes.
-async fn remove_leftovers(ground: &Ground) -> anyhow::Result<u64> {
-    let items: QueueItems = ground.admin.get("/admin/v1/queue/items?view=queued&limit=10000").await?;
-    let ours = |i: &QueueItem| i.correlation_id.as_deref().is_some_and(|c| c.starts_with(MARK));
-    let ids: Vec<String> = items.items.into_iter().filter(ours).map(|i| i.action_id).collect();
-    if ids.len() <= BACKLOG {
-        return Ok(0);
-    }
-    let count = ids.len() as u64;
-    let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(ids) };
-    let _: ChangeAnswer = ground.admin.post("/admin/v1/queue/clear", &request).await?;
-    Ok(count)
-}
-
-/// Moves the clock past the time for which circuits stay OPEN, and has them probed until they are CLOSED.
-async fn close_circuits(ground: &Ground, now: Time) -> anyhow::Result<Option<String>> {
-    let circuits = || async {
-        let all: Vec<CircuitStatus> = ground.admin.get("/circuit-breakers").await?;
-        anyhow::Ok(all.into_iter().filter(|c| c.state != CircuitState::Closed).collect::<Vec<_>>())
-    };
-    let open = circuits().await?;
-    if open.is_empty() {
-        return Ok(None);
-    }
-    if open.iter().any(|c| c.state == CircuitState::Open) {
-        ground.advance(CIRCUIT_WAIT).await?;
-    }
-    let log = Member2::new(ground.place.member2_log());
-    let mut rounds = 0_u32;
-    until("a circuit does not close", || {
-        rounds += 1;
-        let probe = rounds % 10 == 1;
-        let circuits = &circuits;
-        let log = &log;
-        async move {
-            let open = circuits().await?;
-            for circuit in open.iter().filter(|_| probe) {
-                submit(ground, log, "clear", now, circuit.platform, Some(Priority::Critical), 2).await?;
-            }
-            Ok(open.is_empty().then_some(()))
-        }
-    })
-    .await?;
-    let names: Vec<_> = open.iter().map(|c| c.platform.as_str()).collect();
-    Ok(Some(format!(
-        "the clock moved {}s so that the circuit of {} was tried again",
-        CIRCUIT_WAIT.as_secs(),
-        names.join(", ")
-    )))
 }
 
 fn count(number: u64, what: &str) -> String {
