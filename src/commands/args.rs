@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::aliases;
 use crate::app::App;
-use crate::error::Fault;
-use crate::output::{Page, Report};
+use crate::error::{Fault, Outcome};
+use crate::output::{Format, Page, Report};
 use crate::settings::Since;
-use crate::wire::{Platform, Time};
+use crate::wire::{ChangeAnswer, EffectKind, Platform, Time};
 
 /// A platform's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,17 @@ pub fn each_once(named: &[PlatformArg]) -> Vec<Platform> {
         }
     }
     wanted
+}
+
+/// Says that a change holds already: a note for a person, an answer with `already_so` for a program.
+pub fn already(app: &App, message: impl Into<String>) -> anyhow::Result<Outcome> {
+    let message = message.into();
+    if app.output.format == Format::Table {
+        app.note(message);
+    } else {
+        app.emit(&ChangeAnswer { effect: EffectKind::AlreadySo, message, items: Vec::new(), audit_id: None })?;
+    }
+    Ok(Outcome::Done)
 }
 
 /// `--since`.

@@ -11,7 +11,7 @@ use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report, Table};
 use crate::wire::{Circuit, CircuitState, CircuitStatus, CircuitTransition};
 
-use super::args::{OneOrAll, PlatformArg, SinceArgs, count};
+use super::args::{OneOrAll, PlatformArg, SinceArgs, already, count};
 
 /// Circuit breakers: state, history, reset
 #[derive(Subcommand, Debug)]
@@ -190,8 +190,7 @@ async fn reset(app: &App, args: ResetArgs) -> anyhow::Result<Outcome> {
     let open: Vec<Circuit> = circuits.into_iter().filter(|c| c.status.state != CircuitState::Closed).collect();
     if open.is_empty() {
         let what = args.platform.map_or("every circuit".to_owned(), |p| format!("the {} circuit", p.0));
-        app.note(format!("{what} is already CLOSED"));
-        return Ok(Outcome::Done);
+        return already(app, format!("{what} is already CLOSED"));
     }
     let title = match &open[..] {
         [one] => format!("reset the {} circuit", one.status.platform),

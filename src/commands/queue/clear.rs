@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::app::App;
-use crate::commands::args::{PlatformArg, SinceArgs, count};
+use crate::commands::args::{PlatformArg, SinceArgs, already, count};
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::output::{Page, Report, Table};
@@ -112,8 +112,7 @@ pub(super) async fn remove(app: &App, args: RemoveArgs) -> anyhow::Result<Outcom
     let item = orchestrator.queue_item(&args.id).await?;
     match item.state {
         QueueView::Removed => {
-            app.note(format!("item {} is already removed", item.action_id));
-            return Ok(Outcome::Done);
+            return already(app, format!("item {} is already removed", item.action_id));
         }
         QueueView::Executing => {
             return Err(Fault::new(Kind::Conflict, format!("cannot remove item `{}`", args.id))
@@ -124,7 +123,7 @@ pub(super) async fn remove(app: &App, args: RemoveArgs) -> anyhow::Result<Outcom
         _ => {}
     }
     let plan = Plan::new("queue remove", "take 1 item out of the queue", &args.change)
-        .step(line(&item, "DELETE /admin/v1/queue/items/"));
+        .step(line(&item, "DELETE /admin/v1/queue/items/ID"));
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
     let answer = orchestrator.remove_item(&approval, &item.action_id, item.version).await?;
     let undo = UndoAction::RestoreItem { id: item.action_id.clone() };
@@ -159,8 +158,7 @@ pub(super) async fn clear(app: &App, args: ClearArgs) -> anyhow::Result<Outcome>
     };
     if chosen.items.is_empty() {
         let what = if args.stuck_only { "no item is stuck" } else { "the queue is empty" };
-        app.note(format!("already clear: {what}"));
-        return Ok(Outcome::Done);
+        return already(app, format!("already clear: {what}"));
     }
     let title = match args.stuck_only {
         true => format!("take {} stuck items out of the queue", chosen.items.len()),
@@ -212,8 +210,7 @@ pub(super) async fn retry(app: &App, args: RetryArgs) -> anyhow::Result<Outcome>
             .into());
     }
     if items.is_empty() {
-        app.note("No failed items.");
-        return Ok(Outcome::Done);
+        return already(app, "No failed items.");
     }
     let mut plan = Plan::new("queue retry", format!("drive {} failed items again", items.len()), &args.change);
     for item in &items {

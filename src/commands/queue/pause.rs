@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::app::App;
+use crate::commands::args::already;
 use crate::error::Outcome;
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::wire::{ChangeAnswer, Pause, PauseRequest, PauseScope};
@@ -78,8 +79,7 @@ async fn pause(app: &App, verb: &'static str, scope: PauseScope, change: &Change
     let orchestrator = app.orchestrator().await?.clone();
     let pauses = orchestrator.pauses().await?;
     if let Some(held) = pauses.iter().find(|p| p.scope == scope) {
-        app.note(format!("already paused: {}", described(held)));
-        return Ok(Outcome::Done);
+        return already(app, format!("already paused: {}", described(held)));
     }
     let (title, effect) = match scope {
         PauseScope::All => ("pause all processing", "queue, intake and schedulers stop; in-flight actions finish"),
@@ -101,8 +101,7 @@ async fn resume(app: &App, verb: &'static str, request: PauseRequest, change: &C
     let ended: Vec<&Pause> =
         pauses.iter().filter(|p| request.scope == PauseScope::All || p.scope == request.scope).collect();
     if ended.is_empty() {
-        app.note("already running: no pause is in force");
-        return Ok(Outcome::Done);
+        return already(app, "already running: no pause is in force");
     }
     let title = if request.slow_start { "resume, one worker at a time" } else { "resume" };
     let mut plan = Plan::new(verb, title, change);
