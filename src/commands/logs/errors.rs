@@ -92,7 +92,6 @@ impl Report for Errors {
         page.table(&table)?;
         page.blank()?;
         page.line(self.counts())?;
-        page.blank()?;
         draw_causes(page, &causes(&log.errors))
     }
 
