@@ -106,13 +106,12 @@ fn noun_page(noun: &clap::Command) -> anyhow::Result<String> {
     page_of(noun, &name).render_title(&mut page)?;
     let about = noun.get_about().map(ToString::to_string).unwrap_or_default();
     writeln!(page, ".SH NAME\n{} \\- {}", escape(&name), escape(&about))?;
-    let verbs: Vec<&clap::Command> = noun.get_subcommands().filter(|c| !c.is_hide_set()).collect();
-    if verbs.is_empty() {
+    // `history` is a command by itself and a noun with a verb.
+    if !noun.is_subcommand_required_set() {
         verb_text(&mut page, noun, &format!("opsctl {}", noun.get_name()))?;
-    } else {
-        for verb in verbs {
-            verb_text(&mut page, verb, &format!("opsctl {} {}", noun.get_name(), verb.get_name()))?;
-        }
+    }
+    for verb in noun.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+        verb_text(&mut page, verb, &format!("opsctl {} {}", noun.get_name(), verb.get_name()))?;
     }
     writeln!(page, ".SH SEE ALSO\n\\fBopsctl\\fR(1)")?;
     Ok(String::from_utf8(page)?)
