@@ -9,8 +9,9 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/opsctl-$name.XXXXXX")
 started=()
 
 finish() {
-  for pid in "${started[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
+  for pid in "${started[@]}"; do
+    { kill -9 "$pid" && wait "$pid"; } 2>/dev/null || true
+  done
   rm -rf "$work"
 }
 trap finish EXIT
