@@ -26,6 +26,7 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 mod trello;
+pub mod undo;
 
 use std::time::Duration;
 

@@ -92,6 +92,10 @@ pub trait Backend: Send + Sync {
     fn logs(&self) -> Option<&dyn LogOps> {
         None
     }
+    /// Workflows and their rollbacks.
+    fn workflows(&self) -> Option<&dyn WorkflowOps> {
+        None
+    }
 }
 
 /// Actions and the queue.
@@ -209,4 +213,35 @@ pub trait ConfigOps: Send + Sync {
 pub trait LogOps: Send + Sync {
     /// Errors, newest first.
     fn errors(&self, filter: ErrorFilter) -> Answer<'_, ErrorLog>;
+}
+
+/// Workflows and their rollbacks.
+pub trait WorkflowOps: Send + Sync {
+    /// Accepts a workflow and starts it; returns only after it is durably stored.
+    fn submit<'a>(&'a self, workflow: WorkflowRequest, cx: &'a ChangeContext) -> Answer<'a, WorkflowAccepted>;
+    /// Workflows, newest first.
+    fn list(&self, filter: WorkflowFilter) -> Answer<'_, WorkflowList>;
+    /// One workflow with all its steps; status `unknown` when only the execution log knows it.
+    fn get<'a>(&'a self, id: &'a str) -> Answer<'a, Workflow>;
+    /// Entries of the execution log. `NOT_FOUND` when a workflow is named that it does not know.
+    fn events(&self, filter: EventFilter) -> Answer<'_, WorkflowEvents>;
+    /// What a rollback would do; reads alone.
+    fn rollback_plan<'a>(&'a self, id: &'a str, mode: RollbackMode) -> Answer<'a, RollbackPlan>;
+    /// Begins a rollback and takes the workflow's lease. `CONFLICT` with the lease in its details while somebody else
+    /// is at work on it; `already_so` when it is rolled back already.
+    fn rollback<'a>(&'a self, id: &'a str, mode: RollbackMode, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Starts a stored workflow that waits, such as a compensating one.
+    fn execute<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Makes a workflow that undoes this one's executed steps, without running it.
+    fn compensate<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, WorkflowAccepted>;
+    /// Takes a person's word that a failed workflow was put right.
+    fn resolve<'a>(&'a self, id: &'a str, request: ResolveRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Takes a person's word that a workflow is completed: what has not run will not.
+    fn complete<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Takes a resolved workflow off the list of failures.
+    fn clear<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// What rebuilding its state from the execution log would change; reads alone.
+    fn rebuild_plan<'a>(&'a self, id: &'a str) -> Answer<'a, RebuildPlan>;
+    /// Rebuilds its state from the execution log.
+    fn rebuild<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::audit::Audit;
-use super::backend::{Backend, CircuitOps, ConfigOps, LimitOps, LogOps, MetricsOps, QueueOps, Refusal, ServiceOps};
+use super::backend::{Backend, CircuitOps, ConfigOps, LimitOps, LogOps, MetricsOps, QueueOps, Refusal, ServiceOps, WorkflowOps};
 use super::refuse::unsupported;
 use super::replay::Replays;
 use super::telemetry::LogLine;
@@ -66,6 +66,8 @@ groups! {
     config: ConfigOps, "settings";
     /// Error log.
     logs: LogOps, "the error log";
+    /// Workflows and their rollbacks.
+    workflows: WorkflowOps, "workflows";
 }
 
 impl ServerState {

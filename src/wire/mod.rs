@@ -15,6 +15,7 @@ mod queue;
 mod system;
 mod time;
 mod tokens;
+mod workflow;
 
 pub(crate) use action::words;
 pub use action::*;
@@ -29,6 +30,7 @@ pub use queue::*;
 pub use system::*;
 pub use time::*;
 pub use tokens::*;
+pub use workflow::*;
 
 /// The admin API version this build speaks, lowest and highest.
 pub const API_VERSIONS: (u32, u32) = (1, 1);
