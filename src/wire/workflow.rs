@@ -1,5 +1,8 @@
 //! Workflows: what is submitted, what became of each step, and how a rollback went.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
