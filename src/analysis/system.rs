@@ -1,10 +1,15 @@
 //! What is wrong with the whole, worst first, and the next command to type.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{CircuitState, ComponentState, OverallHealth, PauseScope, Severity, SystemStatus, Time};
 
 use super::{errors, maintenance, span};
+
+/// How long after the last one an error that passes by itself counts as going on.
+const CURRENT: Duration = Duration::from_secs(300);
 
 /// Something an operator should know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,10 +69,16 @@ pub fn next_command(status: &SystemStatus, now: Time) -> Findings {
     }
     for error in &status.top_errors {
         let on = error.platform.map(|p| format!(" on {p}")).unwrap_or_default();
-        let ago = span(now.since(error.last_at));
+        let age = now.since(error.last_at);
+        let ago = span(age);
         let text =
             format!("{} {}{on} in the last hour, the last {ago} ago: {}", error.count, error.code, error.last_message);
-        found.add(Severity::Warning, text, errors::next_command(error.code, error.platform));
+        if error.code.is_retriable() && age > CURRENT {
+            // It went by itself: worth knowing, nothing to do. A refused key does not.
+            found.add(Severity::Info, text, None);
+        } else {
+            found.add(Severity::Warning, text, errors::next_command(error.code, error.platform));
+        }
     }
     // After the errors that made them fail: what is driven again before those are gone fails again.
     if status.failed > 0 {
@@ -279,6 +290,15 @@ mod tests {
         assert_eq!(next_command(&status, NOW).next.as_deref(), Some("opsctl restart database"));
         status.locked_down = true;
         assert_eq!(next_command(&status, NOW).next.as_deref(), Some("opsctl security restore"));
+    }
+
+    #[test]
+    fn what_passed_by_itself_is_nothing_to_do() {
+        let old = |code| ErrorCount { last_at: Time(NOW.0 - 301_000), ..error(code, Platform::Notion) };
+        let status = SystemStatus { top_errors: vec![old(ErrorCode::ServiceDown)], ..well() };
+        assert_eq!(next_command(&status, NOW).next, None);
+        let status = SystemStatus { top_errors: vec![old(ErrorCode::AuthError)], ..well() };
+        assert_eq!(next_command(&status, NOW).next.as_deref(), Some("opsctl test auth notion"));
     }
 
     #[test]

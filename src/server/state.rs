@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::audit::Audit;
-use super::backend::{Backend, CircuitOps, ConfigOps, LimitOps, LogOps, MetricsOps, QueueOps, Refusal, ServiceOps, WorkflowOps};
+use super::backend::{
+    Backend, CircuitOps, ConfigOps, LimitOps, LogOps, MetricsOps, QueueOps, Refusal, ServiceOps, WorkflowOps,
+};
 use super::refuse::unsupported;
 use super::replay::Replays;
 use super::telemetry::LogLine;
