@@ -248,6 +248,28 @@ fn a_pause_is_named_instead_of_waited_for() {
 }
 
 #[test]
+fn ten_workers_have_ten_requests_in_flight() {
+    let sandbox = Sandbox::up();
+    sandbox.run("sandbox traffic off").code(0);
+    sandbox.run("queue pause --context sandbox").code(0);
+    let actions: Vec<Value> = (0..30)
+        .map(|n| serde_json::json!({"type": "create", "platform": "trello", "data": {"name": format!("card {n}")}}))
+        .collect();
+    sandbox.world.write("actions.json", &Value::from(actions).to_string());
+    sandbox.run("api POST /admin/v1/actions --data @actions.json --context sandbox --yes").code(0);
+    sandbox.run("config set QUEUE_WORKERS=10 --context sandbox --yes").code(0);
+    let restarted = sandbox.run("restart workers --context sandbox --yes").code(0);
+    assert!(restarted.stdout.contains("QUEUE_WORKERS 5 -> 10"), "{restarted:?}");
+
+    sandbox.run("sandbox fault trello slow=1000 --only create").code(0);
+    sandbox.run("queue resume --context sandbox").code(0);
+    let most = || sandbox.json("sandbox status")["requests"]["trello"]["maxInFlight"].clone();
+    eventually("ten are in flight", || most() == 10);
+    eventually("all are executed", || sandbox.json("queue status --context sandbox")["totalQueued"] == 0);
+    assert_eq!(most(), 10);
+}
+
+#[test]
 fn issue_2_from_the_first_failure_to_closed() {
     let sandbox = Sandbox::up();
     let made = sandbox.json("sandbox scenario issue-2");
