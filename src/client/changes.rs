@@ -9,7 +9,7 @@ use crate::wire::*;
 use super::Orchestrator;
 use super::reads::segment;
 
-const NO_BODY: Option<&()> = None;
+pub(super) const NO_BODY: Option<&()> = None;
 
 impl Orchestrator {
     /// Submits actions, all or none.

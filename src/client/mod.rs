@@ -7,5 +7,6 @@
 mod changes;
 mod reads;
 mod transport;
+mod workflows;
 
 pub use transport::{Orchestrator, OrchestratorOptions};

@@ -42,7 +42,7 @@ pub(super) fn segment(text: &str) -> String {
     out
 }
 
-fn word<T: ToString>(value: Option<T>) -> Option<String> {
+pub(super) fn word<T: ToString>(value: Option<T>) -> Option<String> {
     value.map(|v| v.to_string())
 }
 

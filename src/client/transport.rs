@@ -343,6 +343,7 @@ fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
         ErrorCode::NotFound if path.contains("/queue/") || path.contains("/actions/") => {
             "list them with `opsctl queue stuck` and `opsctl queue failed`"
         }
+        ErrorCode::NotFound if path.contains("/workflows") => "list them with `opsctl workflow list`",
         ErrorCode::NotFound if path.contains("/config/") => "list them with `opsctl config list`",
         ErrorCode::NotFound if path.contains("/tokens/") => "list them with `opsctl token list`",
         ErrorCode::NotFound => "`opsctl api spec` lists what can be asked",

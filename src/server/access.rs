@@ -21,6 +21,12 @@ const CHANGES: &[(&str, &str, Role)] = &[
     ("POST", "/admin/v1/executors/{platform}/restart", Role::Operator),
     ("POST", "/admin/v1/components/{component}/restart", Role::Operator),
     ("POST", "/admin/v1/caches/clear", Role::Operator),
+    ("POST", "/admin/v1/workflows", Role::Operator),
+    ("POST", "/admin/v1/workflows/{id}/compensate", Role::Operator),
+    ("POST", "/admin/v1/workflows/{id}/resolve", Role::Operator),
+    ("POST", "/admin/v1/workflows/{id}/complete", Role::Operator),
+    ("POST", "/admin/v1/workflows/{id}/clear-failed", Role::Operator),
+    ("POST", "/admin/v1/workflows/{id}/rebuild", Role::Operator),
     ("PUT", "/admin/v1/config/{name}", Role::Operator),
     ("DELETE", "/admin/v1/config/{name}", Role::Operator),
 ];

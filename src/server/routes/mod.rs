@@ -11,6 +11,7 @@ mod monitoring;
 mod people;
 mod queue;
 mod service;
+mod workflows;
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub(super) fn all(sandbox: bool) -> OpenApiRouter<ServerState> {
         .merge(monitoring::routes())
         .merge(actions::routes())
         .merge(queue::routes())
+        .merge(workflows::routes())
         .merge(control::routes())
         .merge(service::routes())
         .merge(metrics::routes())

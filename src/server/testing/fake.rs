@@ -1,5 +1,7 @@
 //! A backend in memory: enough state to see what the routes do with it, every field filled.
 
+mod workflows;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +22,14 @@ pub struct Seen {
     pub actions: Vec<ActionFilter>,
     /// Filters of errors.
     pub errors: Vec<ErrorFilter>,
+    /// Workflows submitted.
+    pub workflows: Vec<WorkflowRequest>,
+    /// Filters of workflows.
+    pub workflow_filters: Vec<WorkflowFilter>,
+    /// Filters of the execution log.
+    pub events: Vec<EventFilter>,
+    /// Rollbacks begun.
+    pub rollbacks: Vec<RollbackMode>,
     /// Contexts of changes.
     pub contexts: Vec<ChangeContext>,
     /// Drains of restarts.
@@ -187,6 +197,9 @@ impl Backend for Fake {
         (!self.bare).then_some(&*self.config as &dyn ConfigOps)
     }
     fn logs(&self) -> Option<&dyn LogOps> {
+        (!self.bare).then_some(self)
+    }
+    fn workflows(&self) -> Option<&dyn WorkflowOps> {
         (!self.bare).then_some(self)
     }
 }

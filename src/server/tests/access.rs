@@ -22,6 +22,8 @@ async fn each_role_does_its_own_and_no_more() {
     let admin_only = [
         "DELETE /admin/v1/queue/items/a-1",
         "POST /admin/v1/queue/clear",
+        "POST /admin/v1/workflows/invoice-001/rollback",
+        "POST /admin/v1/workflows/invoice-001/execute",
         "GET /admin/v1/tokens",
         "POST /admin/v1/tokens",
         "POST /admin/v1/clock",

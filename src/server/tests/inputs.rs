@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::wire::{Component, Platform, QueueView};
+use crate::wire::{Component, Platform, QueueView, RollbackMode, WorkflowStatus};
 
 #[tokio::test]
 async fn everything_that_cannot_be_read_is_refused_in_the_envelope() {
@@ -9,6 +9,8 @@ async fn everything_that_cannot_be_read_is_refused_in_the_envelope() {
     let large = format!(r#"{{"value":"{}"}}"#, "x".repeat(1024 * 1024));
     let ids: Vec<String> = (0..10_001).map(|n| format!("\"{n}\"")).collect();
     let many = format!(r#"{{"ids":[{}]}}"#, ids.join(","));
+    let workflow = |steps: &str| format!(r#"{{"name":"x","steps":[{steps}]}}"#);
+    let step = |fields: &str| format!(r#"{{"id":"a","type":"file","platform":"drive","data":{{}},{fields}}}"#);
     let action = |fields: &str| format!(r#"{{"type":"create","platform":"notion","data":{{}},{fields}}}"#);
     let cases: Vec<(&str, &str, String, u16, &str)> = vec![
         ("GET", "/api/actions/recent?limit=0", String::new(), 400, "from 1 to 500"),
@@ -48,6 +50,24 @@ async fn everything_that_cannot_be_read_is_refused_in_the_envelope() {
         ("POST", "/admin/v1/actions", action(r#""color":1"#), 400, "color"),
         ("POST", "/admin/v1/actions", r#"{"type":"create","platform":"notion","data":[]}"#.into(), 400, "object"),
         ("POST", "/admin/v1/actions", format!("[{}]", action(r#""tags":["\n"]"#)), 400, "action 0: `tags`"),
+        ("GET", "/admin/v1/workflows?status=failed,lost", String::new(), 400, "lost"),
+        ("GET", "/admin/v1/workflows?limit=0", String::new(), 400, "from 1 to 10000"),
+        ("GET", "/admin/v1/workflows/none", String::new(), 404, "workflow none"),
+        ("GET", "/admin/v1/workflows/none/rollback?mode=again", String::new(), 400, "again"),
+        ("GET", "/admin/v1/logs/workflows?workflowId=none", String::new(), 404, "workflow none"),
+        ("POST", "/admin/v1/workflows", "{\"name\":\"x\",}".into(), 400, "line 1 column 13"),
+        ("POST", "/admin/v1/workflows", workflow(""), 400, "1 to 1000"),
+        (
+            "POST",
+            "/admin/v1/workflows",
+            workflow(r#"{"id":"a","type":"create","platform":"fax","data":{}}"#),
+            400,
+            "fax",
+        ),
+        ("POST", "/admin/v1/workflows", workflow(&step(r#""timeout":0"#)), 400, "step 0 (`a`): `timeout`"),
+        ("POST", "/admin/v1/workflows", workflow(&step(r#""dependsOn":7"#)), 400, "cannot be read"),
+        ("POST", "/admin/v1/workflows", workflow(&step(r#""rollback":"x""#)), 400, "rollback"),
+        ("POST", "/admin/v1/workflows/invoice-001/rollback", String::new(), 400, "mode"),
         ("POST", "/admin/v1/clock", r#"{"offsetMs":-1}"#.into(), 409, "go back"),
         ("GET", "/nothing/here", String::new(), 404, "/nothing/here"),
         ("POST", "/queue", "{}".into(), 405, "does not accept POST"),
@@ -103,6 +123,43 @@ async fn parameters_reach_the_backend_as_they_were_meant() {
     let ten = Duration::from_secs(10);
     assert_eq!(seen.drains[0], (Component::Executors, Some(Platform::Drive), ten));
     assert_eq!(seen.drains[1], (Component::Queue, None, Duration::from_millis(1)));
+}
+
+#[tokio::test]
+async fn what_is_asked_of_workflows_reaches_the_backend() {
+    let world = World::new();
+    world
+        .ask("GET", "/admin/v1/workflows?status=failed,%20rollback_failed&hideCleared=true&limit=7&offset=14", "")
+        .await;
+    world.ask("GET", "/admin/v1/logs/workflows?workflowId=invoice-001&rollbackOnly=true&limit=3", "").await;
+    world.ask("POST", "/admin/v1/workflows/invoice-001/rollback", r#"{"mode":"force"}"#).await;
+    let body = r#"{"name":"x","rollbackOnFailure":false,"context":{"n":1},
+        "steps":[{"id":"a","type":"file","platform":"drive","data":{},"dependsOn":"z"}]}"#;
+    let key = [("idempotency-key", "k-1")];
+    let got = world.as_role(Role::Operator, "POST", "/admin/v1/workflows", body, &key).await;
+    assert_eq!(got.status, 202, "{}", got.text);
+    let seen = world.fake.seen.lock().unwrap();
+    let filter = &seen.workflow_filters[0];
+    assert_eq!(filter.statuses, [WorkflowStatus::Failed, WorkflowStatus::RollbackFailed]);
+    assert_eq!((filter.hide_cleared, filter.limit, filter.offset), (true, 7, 14));
+    let events = &seen.events[0];
+    assert_eq!((events.workflow_id.as_deref(), events.rollback_only, events.limit), (Some("invoice-001"), true, 3));
+    assert_eq!(seen.rollbacks, [RollbackMode::Force]);
+    let workflow = &seen.workflows[0];
+    assert!(!workflow.transactional && workflow.metadata["n"] == 1);
+    assert_eq!(workflow.steps[0].depends_on.as_deref(), Some(["z".to_owned()].as_slice()));
+    assert!(workflow.id.as_ref().is_some_and(|id| id.starts_with("wf-")), "named by its key: {:?}", workflow.id);
+}
+
+#[tokio::test]
+async fn who_is_at_work_on_a_workflow_is_in_the_refusal() {
+    let world = World::new();
+    let got = world.ask("POST", "/admin/v1/workflows/leased/rollback", r#"{"mode":"retry"}"#).await;
+    assert_eq!(got.refusal(), (409, "CONFLICT"));
+    assert_eq!(got.body["error"]["details"]["lease"]["operation"], "rollback retry");
+    let headers = [("if-match", "\"11\"")];
+    let resolve = "/admin/v1/workflows/invoice-001/resolve";
+    assert_eq!(world.as_role(Role::Operator, "POST", resolve, "{}", &headers).await.refusal(), (412, "CONFLICT"));
 }
 
 #[tokio::test]

@@ -132,6 +132,10 @@ impl World {
     }
 }
 
+/// A workflow of one step.
+const WORKFLOW: &str =
+    r#"{"name":"invoice","steps":[{"id":"file","type":"file","platform":"drive","data":{"name":"x"}}]}"#;
+
 /// Every operation with a request that is in order.
 const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/api/actions/recent", ""),
@@ -155,6 +159,19 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/admin/v1/queue/clear", r#"{"stuckOnly":true}"#),
     ("POST", "/admin/v1/queue/restore", r#"{"ids":["a-1"]}"#),
     ("POST", "/admin/v1/queue/retry", r#"{"ids":["a-1"]}"#),
+    ("GET", "/admin/v1/workflows", ""),
+    ("POST", "/admin/v1/workflows", WORKFLOW),
+    ("GET", "/admin/v1/workflows/invoice-001", ""),
+    ("GET", "/admin/v1/logs/workflows", ""),
+    ("GET", "/admin/v1/workflows/invoice-001/rollback", ""),
+    ("POST", "/admin/v1/workflows/invoice-001/rollback", r#"{"mode":"retry"}"#),
+    ("POST", "/admin/v1/workflows/invoice-001/execute", ""),
+    ("POST", "/admin/v1/workflows/invoice-001/compensate", ""),
+    ("POST", "/admin/v1/workflows/invoice-001/resolve", r#"{"comment":"Manual cleanup completed"}"#),
+    ("POST", "/admin/v1/workflows/invoice-001/complete", ""),
+    ("POST", "/admin/v1/workflows/invoice-001/clear-failed", ""),
+    ("GET", "/admin/v1/workflows/invoice-001/rebuild", ""),
+    ("POST", "/admin/v1/workflows/invoice-001/rebuild", ""),
     ("GET", "/admin/v1/pauses", ""),
     ("POST", "/admin/v1/pauses", r#"{"scope":"queue"}"#),
     ("POST", "/admin/v1/pauses/resume", r#"{"scope":"all","slowStart":true}"#),
