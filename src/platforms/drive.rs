@@ -44,7 +44,7 @@ pub(super) async fn execute(session: &Session, call: &Call) -> Result<CallOutcom
     }
 }
 
-fn file_id<'a>(data: &Data<'a>) -> &'a str {
+pub(super) fn file_id<'a>(data: &Data<'a>) -> &'a str {
     data.text("fileId").unwrap_or_default()
 }
 
@@ -170,12 +170,12 @@ fn boundary(bytes: &[u8]) -> String {
     }
 }
 
-async fn get(session: &Session, id: &str) -> Result<Value, PlatformError> {
+pub(super) async fn get(session: &Session, id: &str) -> Result<Value, PlatformError> {
     let url = session.at_with(&["files", id], &[ALL_DRIVES, ("fields", FILE_FIELDS)]);
     Ok(session.ask(Ask::get("files.get", url)).await?)
 }
 
-fn patch(session: &Session, id: &str, query: &[(&str, &str)], body: Value) -> Ask {
+pub(super) fn patch(session: &Session, id: &str, query: &[(&str, &str)], body: Value) -> Ask {
     let query: Vec<_> = [ALL_DRIVES, ("fields", FILE_FIELDS)].into_iter().chain(query.iter().copied()).collect();
     Ask::write("files.update", Method::PATCH, session.at_with(&["files", id], &query), body)
 }
@@ -216,7 +216,7 @@ async fn update(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platf
 }
 
 /// A text inside a query's quotes.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "\\'")
 }
 
@@ -235,7 +235,7 @@ async fn query(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platfo
     Ok(CallOutcome::done(json!({"count": files.len(), "files": files, "hasMore": has_more})))
 }
 
-async fn list(session: &Session, q: &str, limit: &str) -> Result<Value, PlatformError> {
+pub(super) async fn list(session: &Session, q: &str, limit: &str) -> Result<Value, PlatformError> {
     let fields = format!("nextPageToken,incompleteSearch,files({FILE_FIELDS})");
     let query = [("q", q), ("pageSize", limit), ("fields", &fields), ALL_DRIVES, ("includeItemsFromAllDrives", "true")];
     Ok(session.ask(Ask::get("files.list", session.at_with(&["files"], &query))).await?)

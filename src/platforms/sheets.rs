@@ -30,12 +30,12 @@ pub(super) async fn execute(session: &Session, call: &Call) -> Result<CallOutcom
     }
 }
 
-fn spreadsheet(session: &Session, data: &Data<'_>) -> Result<String, PlatformError> {
+pub(super) fn spreadsheet(session: &Session, data: &Data<'_>) -> Result<String, PlatformError> {
     let setting = &session.credentials.defaults.sheets_spreadsheet;
     data.text_or("spreadsheetId", setting).map_err(|why| session.invalid(why))
 }
 
-fn target(session: &Session, data: &Data<'_>) -> String {
+pub(super) fn target(session: &Session, data: &Data<'_>) -> String {
     let setting = session.credentials.defaults.sheets_tab.as_deref();
     a1(data.text("range").or(setting).unwrap_or(DEFAULT_TAB))
 }
@@ -51,7 +51,7 @@ fn a1(range: &str) -> String {
 }
 
 /// The tab of a range; `None` for a range on the first tab.
-fn tab(range: &str) -> Option<&str> {
+pub(super) fn tab(range: &str) -> Option<&str> {
     match range.rsplit_once('!') {
         Some((tab, _)) => Some(tab),
         None => {
@@ -86,7 +86,7 @@ async fn append(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platf
     let (id, range) = (spreadsheet(session, data)?, target(session, data));
     let query = [AS_TYPED, ("insertDataOption", "INSERT_ROWS")];
     let url = values_url(session, &id, &format!("{range}:append"), &query);
-    let body = json!({"majorDimension": "ROWS", "values": data.rows("values")});
+    let body = json!({"majorDimension": "ROWS", "values": rows_written(data)});
     let answer = session.ask(Ask::write("values.append", Method::POST, url, body)).await?;
     let updated = answer["updates"]["updatedRange"].as_str().unwrap_or_default();
     if let Some(row) = last_row(updated) {
@@ -95,13 +95,14 @@ async fn append(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platf
     Ok(CallOutcome::done(json!({"spreadsheetId": id, "updatedRange": updated})))
 }
 
+/// The rows that an action writes; a single value is one row of one cell.
+pub(super) fn rows_written(data: &Data<'_>) -> Vec<Vec<Value>> {
+    data.rows("values").unwrap_or_else(|| vec![vec![data.get("value").cloned().unwrap_or_default()]])
+}
+
 async fn update(session: &Session, data: &Data<'_>) -> Result<CallOutcome, PlatformError> {
     let (id, range) = (spreadsheet(session, data)?, target(session, data));
-    let values = match data.rows("values") {
-        Some(rows) => json!(rows),
-        None => json!([[data.get("value")]]),
-    };
-    let body = json!({"majorDimension": "ROWS", "values": values});
+    let body = json!({"majorDimension": "ROWS", "values": rows_written(data)});
     let ask = Ask::write("values.update", Method::PUT, values_url(session, &id, &range, &[AS_TYPED]), body);
     let answer = session.ask(ask).await?;
     Ok(CallOutcome::done(json!({"spreadsheetId": id, "updatedRange": answer["updatedRange"]})))
@@ -198,14 +199,14 @@ fn shown(cell: &Value) -> String {
     }
 }
 
-fn looks_like_date(text: &str) -> bool {
+pub(super) fn looks_like_date(text: &str) -> bool {
     text.len() >= 6
         && text.starts_with(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_digit() || " -/.:TZ+".contains(c))
 }
 
 /// The letters of a column, 1-based.
-fn column(mut number: usize) -> String {
+pub(super) fn column(mut number: usize) -> String {
     let mut letters = Vec::new();
     while number > 0 {
         letters.push(b'A' + u8::try_from((number - 1) % 26).unwrap_or(0));

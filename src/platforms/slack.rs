@@ -189,25 +189,24 @@ async fn only_ours(session: &Session, same: Vec<(Value, Lookup)>) -> Result<Look
     })
 }
 
-/// Whether a message that was to be deleted is gone. Replies are not in the channel's history, so the thread is asked.
+/// Whether a message that was to be deleted is gone.
 async fn find_deleted(session: &Session, data: &Data<'_>) -> Result<Lookup, PlatformError> {
     let channel = channel_id(session, &channel(session, data)?).await?;
     let ts = data.text("ts").unwrap_or_default();
-    let query = [("channel", channel.as_str()), ("ts", ts), ("oldest", ts), ("latest", ts), ("inclusive", "true")];
-    match read(session, "conversations.replies", &query).await {
-        Ok(answer) => {
-            let is_there = answer["messages"].as_array().into_iter().flatten().any(|m| m["ts"] == ts);
-            Ok(if is_there { Lookup::Absent } else { deleted(&channel, ts) })
-        }
-        Err(error) if ["message_not_found", "thread_not_found"].contains(&error.message.as_str()) => {
-            Ok(deleted(&channel, ts))
-        }
-        Err(error) => Err(error),
-    }
+    Ok(match at(session, &channel, ts).await? {
+        Some(_) => Lookup::Absent,
+        None => Lookup::Found(CallOutcome::found(json!({"channel": channel, "ts": ts}))),
+    })
 }
 
-fn deleted(channel: &str, ts: &str) -> Lookup {
-    Lookup::Found(CallOutcome::found(json!({"channel": channel, "ts": ts})))
+/// The message with this id. Replies are not in a channel's history, so the thread is asked.
+pub(super) async fn at(session: &Session, channel: &str, ts: &str) -> Result<Option<Value>, PlatformError> {
+    let query = [("channel", channel), ("ts", ts), ("oldest", ts), ("latest", ts), ("inclusive", "true")];
+    match read(session, "conversations.replies", &query).await {
+        Ok(answer) => Ok(answer["messages"].as_array().into_iter().flatten().find(|m| m["ts"] == ts).cloned()),
+        Err(error) if ["message_not_found", "thread_not_found"].contains(&error.message.as_str()) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn auth_test(session: &Session) -> Result<Value, PlatformError> {

@@ -25,6 +25,10 @@ const LOOKUP_SLACK: Duration = Duration::from_secs(600);
 /// What is asked of a card.
 const CARD_FIELDS: &str = "id,name,desc,url,shortUrl,idList,closed";
 
+/// The fields that an update can write: our name and Trello's.
+pub(super) const CHANGES: [(&str, &str); 5] =
+    [("name", "name"), ("desc", "desc"), ("due", "due"), ("listId", "idList"), ("closed", "closed")];
+
 pub(super) async fn execute(session: &Session, call: &Call) -> Result<CallOutcome, PlatformError> {
     let data = Data::new(call.platform, call.action_type, &call.data);
     match call.action_type {
@@ -37,7 +41,7 @@ pub(super) async fn execute(session: &Session, call: &Call) -> Result<CallOutcom
     }
 }
 
-fn card<'a>(data: &Data<'a>) -> &'a str {
+pub(super) fn card<'a>(data: &Data<'a>) -> &'a str {
     data.text("cardId").unwrap_or_default()
 }
 
@@ -46,7 +50,7 @@ fn list(session: &Session, data: &Data<'_>) -> Result<String, PlatformError> {
 }
 
 /// The text with the marker as its last line.
-fn marked(text: &str, marker: Option<&String>) -> String {
+pub(super) fn marked(text: &str, marker: Option<&String>) -> String {
     match marker {
         None => text.to_string(),
         Some(marker) if text.trim().is_empty() => format!("opsctl:{marker}"),
@@ -84,9 +88,7 @@ async fn create(session: &Session, call: &Call, data: &Data<'_>) -> Result<CallO
 
 async fn update(session: &Session, data: &Data<'_>) -> Result<CallOutcome, PlatformError> {
     let mut body = json!({});
-    for (name, theirs) in
-        [("name", "name"), ("desc", "desc"), ("due", "due"), ("listId", "idList"), ("closed", "closed")]
-    {
+    for (name, theirs) in CHANGES {
         if let Some(value) = data.get(name) {
             body[theirs] = value.clone();
         }
@@ -94,7 +96,7 @@ async fn update(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platf
     put(session, card(data), body).await
 }
 
-async fn put(session: &Session, card: &str, body: Value) -> Result<CallOutcome, PlatformError> {
+pub(super) async fn put(session: &Session, card: &str, body: Value) -> Result<CallOutcome, PlatformError> {
     let card = session.ask(Ask::write("cards.update", Method::PUT, session.at(&["cards", card]), body)).await?;
     Ok(CallOutcome::done(reduced(&card)))
 }
@@ -207,13 +209,18 @@ async fn find_card(session: &Session, list: &str, marker: &str, since: Time) -> 
 }
 
 async fn find_comment(session: &Session, card: &str, marker: &str, since: Time) -> Result<Lookup, PlatformError> {
+    let there = comments(session, card, since).await?;
+    let found = there.iter().find(|c| c["data"]["text"].as_str().is_some_and(|t| is_marked(t, marker)));
+    Ok(found
+        .map_or(Lookup::Absent, |c| Lookup::Found(CallOutcome::found(json!({"cardId": card, "commentId": c["id"]})))))
+}
+
+/// The newest comments on a card, made since then as far as two clocks agree.
+pub(super) async fn comments(session: &Session, card: &str, since: Time) -> Result<Vec<Value>, PlatformError> {
     let since = since.minus(LOOKUP_SLACK).to_string();
     let query = [("filter", "commentCard"), ("limit", "1000"), ("since", since.as_str())];
     let answer = session.ask(Ask::get("cards.actions", session.at_with(&["cards", card, "actions"], &query))).await?;
-    let mut comments = answer.as_array().into_iter().flatten();
-    let found = comments.find(|c| c["data"]["text"].as_str().is_some_and(|t| is_marked(t, marker)));
-    Ok(found
-        .map_or(Lookup::Absent, |c| Lookup::Found(CallOutcome::found(json!({"cardId": card, "commentId": c["id"]})))))
+    Ok(answer.as_array().cloned().unwrap_or_default())
 }
 
 pub(super) async fn who_am_i(session: &Session) -> Result<String, PlatformError> {

@@ -46,7 +46,17 @@ async fn find_page(session: &Session, call: &Call, data: &Data<'_>, since: Time)
 async fn find_paragraph(session: &Session, data: &Data<'_>, since: Time) -> Result<Lookup, PlatformError> {
     let id = data.text("page_id").unwrap_or_default();
     let text = data.text("text").unwrap_or_default();
-    let (mut same, mut cursor) = (Vec::new(), None::<String>);
+    let Some(blocks) = blocks(session, id).await? else {
+        return Ok(Lookup::Unclear(format!("page {id} has more than {} blocks", LOOKUP_PAGES * 100)));
+    };
+    let same = blocks.into_iter().filter(|b| read_text(&b["paragraph"]["rich_text"]) == text).collect();
+    let result = |block: &Value| json!({"pageId": id, "blockId": block["id"]});
+    ours(session, same, since, "paragraphs with this text", result).await
+}
+
+/// The blocks of a page; `None` when there are too many to read.
+pub async fn blocks(session: &Session, id: &str) -> Result<Option<Vec<Value>>, PlatformError> {
+    let (mut blocks, mut cursor) = (Vec::new(), None::<String>);
     for _ in 0..LOOKUP_PAGES {
         let mut query = vec![("page_size", "100")];
         if let Some(cursor) = &cursor {
@@ -54,15 +64,13 @@ async fn find_paragraph(session: &Session, data: &Data<'_>, since: Time) -> Resu
         }
         let url = session.at_with(&["blocks", id, "children"], &query);
         let answer = session.ask(Ask::get("blocks.children.list", url)).await?;
-        let blocks = answer["results"].as_array().into_iter().flatten();
-        same.extend(blocks.filter(|b| read_text(&b["paragraph"]["rich_text"]) == text).cloned());
+        blocks.extend(answer["results"].as_array().into_iter().flatten().cloned());
         cursor = answer["next_cursor"].as_str().filter(|_| answer["has_more"] == true).map(str::to_string);
         if cursor.is_none() {
-            let result = |block: &Value| json!({"pageId": id, "blockId": block["id"]});
-            return ours(session, same, since, "paragraphs with this text", result).await;
+            return Ok(Some(blocks));
         }
     }
-    Ok(Lookup::Unclear(format!("page {id} has more than {} blocks", LOOKUP_PAGES * 100)))
+    Ok(None)
 }
 
 /// Of objects that look right, the one that our bot made since then.

@@ -4,6 +4,7 @@
 //! first resolved to one. Columns are found by their names, however a caller writes them (`due_date`, `Due date`).
 
 mod columns;
+mod image;
 mod lookup;
 
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use super::session::{Ask, Effect, Failed, Session};
 use super::{Call, CallOutcome, PlatformError, unsupported};
 use crate::http::Method;
 use crate::wire::{ActionType, ErrorCode};
-pub(super) use columns::Source;
-use columns::{columns, paragraph, read_text, rich_text, wanted};
-pub(super) use lookup::find_written;
+pub(super) use columns::{Source, read_text};
+use columns::{columns, paragraph, rich_text, wanted};
+pub(super) use image::{shows, writable};
+pub(super) use lookup::{blocks, find_written};
 
 /// The API version that is sent.
 pub(super) const VERSION: &str = "2026-03-11";
@@ -123,7 +125,12 @@ fn committed(session: &Session, failed: Failed, database: &str) -> Result<CallOu
 
 async fn update(session: &Session, data: &Data<'_>) -> Result<CallOutcome, PlatformError> {
     let id = data.text("page_id").unwrap_or_default();
-    let page = session.ask(Ask::get("pages.retrieve", session.at(&["pages", id]))).await?;
+    let body = json!({"properties": properties_written(session, data, &page(session, id).await?)?});
+    Ok(CallOutcome::done(reduced(&patch(session, "pages.update", id, body).await?)))
+}
+
+/// The properties that an action writes, in Notion's shape, by the names the page has for them.
+pub(super) fn properties_written(session: &Session, data: &Data<'_>, page: &Value) -> Result<Value, PlatformError> {
     let columns = columns(&page["properties"]);
     let mut properties = wanted(session, &columns, data.get("properties"))?;
     if let Some(title) = data.text("title") {
@@ -131,30 +138,43 @@ async fn update(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platf
         let name = column.map_or("title", |c| c.name.as_str());
         properties[name] = json!({"title": rich_text(title)});
     }
-    let body = json!({"properties": properties});
-    let page = session.ask(Ask::write("pages.update", Method::PATCH, session.at(&["pages", id]), body)).await?;
-    Ok(CallOutcome::done(reduced(&page)))
+    Ok(properties)
+}
+
+pub(super) async fn page(session: &Session, id: &str) -> Result<Value, PlatformError> {
+    Ok(session.ask(Ask::get("pages.retrieve", session.at(&["pages", id]))).await?)
+}
+
+pub(super) async fn patch(
+    session: &Session,
+    request: &'static str,
+    id: &str,
+    body: Value,
+) -> Result<Value, PlatformError> {
+    Ok(session.ask(Ask::write(request, Method::PATCH, session.at(&["pages", id]), body)).await?)
 }
 
 async fn delete(session: &Session, data: &Data<'_>) -> Result<CallOutcome, PlatformError> {
     let id = data.text("page_id").unwrap_or_default();
-    let body = json!({"in_trash": true});
-    match session.ask(Ask::write("pages.trash", Method::PATCH, session.at(&["pages", id]), body)).await {
+    match patch(session, "pages.trash", id, json!({"in_trash": true})).await {
         Ok(page) => Ok(CallOutcome::done(reduced(&page))),
         // Notion refuses to change a page that is in the trash already.
-        Err(failed) if failed.error.code == ErrorCode::ValidationError => match trashed(session, id).await {
+        Err(error) if error.code == ErrorCode::ValidationError => match trashed(session, id).await {
             Ok(Some(page)) => Ok(CallOutcome::found(reduced(&page))),
-            _ => Err(failed.error),
+            _ => Err(error),
         },
-        Err(failed) => Err(failed.error),
+        Err(error) => Err(error),
     }
 }
 
 async fn trashed(session: &Session, id: &str) -> Result<Option<Value>, PlatformError> {
-    let page = session.ask(Ask::get("pages.retrieve", session.at(&["pages", id]))).await?;
+    let page = page(session, id).await?;
+    Ok(in_trash(&page).then_some(page))
+}
+
+pub(super) fn in_trash(page: &Value) -> bool {
     // Versions before 2026-03-11 said `archived`.
-    let gone = page["in_trash"].as_bool().or(page["archived"].as_bool()).unwrap_or(false);
-    Ok(gone.then_some(page))
+    page["in_trash"].as_bool().or(page["archived"].as_bool()).unwrap_or(false)
 }
 
 async fn query(session: &Session, data: &Data<'_>) -> Result<CallOutcome, PlatformError> {
@@ -239,7 +259,7 @@ fn reduced(page: &Value) -> Value {
     json!({"pageId": id, "url": url})
 }
 
-fn page_url(id: &str) -> String {
+pub(super) fn page_url(id: &str) -> String {
     format!("https://www.notion.so/{}", id.replace('-', ""))
 }
 

@@ -4,10 +4,23 @@
 //! [`Clients::before`] reads what a write is about to overwrite. [`Clients::undo`] looks, undoes, and reads back; done
 //! twice it changes nothing the second time. [`Clients::inspect`] only looks.
 
+mod drive;
+mod guard;
+mod limitations;
+mod notion;
+mod sheets;
+mod slack;
+mod trello;
+
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::wire::{ActionType, Platform, Reversibility, Time};
+use super::fields::Data;
+use super::{Call, Clients, PlatformError, validate};
+use crate::wire::{ActionType, ErrorCode, Platform, Reversibility, Time};
+pub use limitations::limitations;
 
 /// An action that was executed, with what was kept of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,10 +79,11 @@ pub enum Undone {
     StillStands(String),
 }
 
-/// How the object of an action looks now.
+/// How the object of an action looks now. What counts is the action's effect: a page that was to be deleted and is in
+/// the trash is `Present`, as the action left it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
-    /// It is there, as the action left it.
+    /// It is as the action left it.
     Present,
     /// It is there, and was changed since: how.
     Altered(String),
@@ -77,4 +91,134 @@ pub enum Seen {
     Missing(String),
     /// The platform cannot tell, for this reason.
     NotReported(String),
+}
+
+impl Done {
+    /// The parameters, by their canonical names.
+    fn data(&self) -> Data<'_> {
+        Data::new(self.platform, self.action_type, &self.data)
+    }
+
+    /// An id in the result; `None` when the result was lost.
+    fn id(&self, name: &str) -> Option<&str> {
+        self.result[name].as_str().filter(|id| !id.is_empty())
+    }
+
+    fn in_doubt(&self) -> bool {
+        self.result.is_null()
+    }
+}
+
+impl UndoPlan {
+    fn new(done: &Done, label: &'static str, what: String, way: Way) -> Self {
+        UndoPlan { reversibility: limitations::reversibility(done.platform, done.action_type), what, label, way }
+    }
+
+    /// For an action that changed nothing.
+    fn of_a_read(done: &Done) -> Self {
+        UndoPlan::new(done, "Reading", "nothing: it only read".into(), Way::Nothing("it only read"))
+    }
+}
+
+impl Way {
+    fn manual<const N: usize>(lines: [String; N]) -> Self {
+        Way::Manual(lines.into())
+    }
+}
+
+/// Whether an action of this kind overwrites something that [`Clients::before`] has to keep first.
+pub const fn overwrites(platform: Platform, action_type: ActionType) -> bool {
+    match platform {
+        Platform::Notion | Platform::Trello | Platform::Drive => {
+            matches!(action_type, ActionType::Update | ActionType::Delete)
+        }
+        Platform::Sheets => matches!(action_type, ActionType::Update),
+        Platform::Slack => false,
+    }
+}
+
+/// How an action is undone, from what was kept of it.
+pub fn plan(done: &Done) -> UndoPlan {
+    match (done.platform, done.action_type) {
+        (_, ActionType::Query) => UndoPlan::of_a_read(done),
+        (Platform::Notion, _) => notion::plan(done),
+        (Platform::Trello, _) => trello::plan(done),
+        (Platform::Slack, _) => slack::plan(done),
+        (Platform::Drive, _) => drive::plan(done),
+        (Platform::Sheets, _) => sheets::plan(done),
+    }
+}
+
+fn only_a_person(plan: &UndoPlan, platform: Platform) -> PlatformError {
+    PlatformError::invalid(platform, format!("only a person can do this: {}", plan.what))
+}
+
+/// The object; `None` when the platform does not know it any more.
+fn if_there<T>(answer: Result<T, PlatformError>) -> Result<Option<T>, PlatformError> {
+    match answer {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.code == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Clients {
+    /// What a write is about to overwrite, as far as an undo needs it; `None` when it overwrites nothing (see
+    /// [`overwrites`]). Has to be stored before the write is sent. Fails as the platform fails: an object that is not
+    /// there is a `NOT_FOUND` here as it would be for the write.
+    pub async fn before(&self, call: &Call) -> Result<Option<Value>, PlatformError> {
+        if !overwrites(call.platform, call.action_type) {
+            return Ok(None);
+        }
+        validate(call.platform, call.action_type, &call.data)
+            .map_err(|why| PlatformError::invalid(call.platform, why))?;
+        let session = self.session(call.platform, call.timeout);
+        let data = Data::new(call.platform, call.action_type, &call.data);
+        let image = match call.platform {
+            Platform::Notion => notion::before(&session, call.action_type, &data).await?,
+            Platform::Trello => trello::before(&session, call.action_type, &data).await?,
+            Platform::Drive => drive::before(&session, call.action_type, &data).await?,
+            Platform::Sheets => sheets::before(&session, &data).await?,
+            Platform::Slack => return Ok(None),
+        };
+        Ok(Some(image))
+    }
+
+    /// Undoes an action: looks whether it still stands as it was left, sends one request, and reads back. Done again
+    /// after a lost answer, it finds it undone. `force` goes past changes that somebody made since. What only a
+    /// person can undo is a `VALIDATION_ERROR`; see [`plan`].
+    pub async fn undo(&self, done: &Done, force: bool, timeout: Duration) -> Result<Undone, PlatformError> {
+        let plan = plan(done);
+        match &plan.way {
+            Way::Nothing(why) => return Ok(Undone::Already((*why).to_string())),
+            Way::Manual(_) => return Err(only_a_person(&plan, done.platform)),
+            Way::Request => {}
+        }
+        let session = self.session(done.platform, timeout);
+        match done.platform {
+            Platform::Notion => notion::undo(&session, done, force).await,
+            Platform::Trello => trello::undo(&session, done, force).await,
+            Platform::Drive => drive::undo(&session, done, force).await,
+            Platform::Sheets => sheets::undo(&session, done, force).await,
+            Platform::Slack => Err(only_a_person(&plan, done.platform)),
+        }
+    }
+
+    /// Looks how the object of an action is now. Changes nothing.
+    pub async fn inspect(&self, done: &Done, timeout: Duration) -> Result<Seen, PlatformError> {
+        if done.action_type == ActionType::Query {
+            return Ok(Seen::NotReported("it only read".into()));
+        }
+        if done.in_doubt() {
+            return Ok(Seen::NotReported("its answer was lost, so its object is not known".into()));
+        }
+        let session = self.session(done.platform, timeout);
+        match done.platform {
+            Platform::Notion => notion::inspect(&session, done).await,
+            Platform::Trello => trello::inspect(&session, done).await,
+            Platform::Slack => slack::inspect(&session, done).await,
+            Platform::Drive => drive::inspect(&session, done).await,
+            Platform::Sheets => sheets::inspect(&session, done).await,
+        }
+    }
 }

@@ -1,0 +1,383 @@
+//! Sheets: cells get back what they held, exactly as it was entered; appended cells become blank again. Rows are never
+//! removed, so that nothing moves under the ranges of other steps.
+
+use serde_json::{Value, json};
+
+use super::super::fields::Data;
+use super::super::session::{Ask, Session};
+use super::super::sheets::{column, looks_like_date, rows_written, spreadsheet, tab, target};
+use super::guard::{Field, Verdict, confirm, judge, names, seen, shown};
+use super::{Done, PlatformError, Seen, Undone, UndoPlan, Way, if_there};
+use crate::http::Method;
+use crate::wire::{ActionType, ErrorCode};
+
+/// What is asked of cells: what was entered, how it shows, and the format that entering may have changed.
+const CELLS: &str = "sheets(properties(sheetId),data(startRow,startColumn,rowData(values(userEnteredValue,\
+                     userEnteredFormat(numberFormat),formattedValue))))";
+
+/// Where a range begins.
+const ANCHOR: &str = "sheets(properties(title),data(startRow,startColumn))";
+
+/// Day 0 of the numbers that stand for dates.
+const EPOCH: jiff::civil::Date = jiff::civil::date(1899, 12, 30);
+
+pub fn plan(done: &Done) -> UndoPlan {
+    match done.action_type {
+        ActionType::Log => {
+            let why = "an audit entry stays";
+            UndoPlan::new(done, "Log entry", format!("nothing: {why}"), Way::Nothing(why))
+        }
+        ActionType::Create => of_appending(done),
+        _ => of_changing(done),
+    }
+}
+
+fn of_appending(done: &Done) -> UndoPlan {
+    let (what, way) = match (done.id("updatedRange"), done.id("spreadsheetId")) {
+        (Some(range), Some(_)) => (format!("blank the appended cells {range}"), Way::Request),
+        _ => {
+            let data = done.data();
+            let id = data.text("spreadsheetId").unwrap_or("SPREADSHEET").to_string();
+            let first = rows_written(&data).into_iter().flatten().next().unwrap_or(Value::Null);
+            let way = Way::manual([
+                format!("It is not known whether the row was appended. Look for {} at {}", shown(&first), link(&id)),
+                format!("If it is there: opsctl sheets delete-row {id} ROW"),
+            ]);
+            ("look for the appended row and remove it".to_string(), way)
+        }
+    };
+    UndoPlan::new(done, "Row clearing", what, way)
+}
+
+fn of_changing(done: &Done) -> UndoPlan {
+    let data = done.data();
+    let range = data.text("range").unwrap_or_default();
+    let id = done.id("spreadsheetId").or_else(|| data.text("spreadsheetId")).unwrap_or("SPREADSHEET");
+    let way = match (done.in_doubt(), &done.before) {
+        (false, Some(before)) if before["cells"].is_array() => Way::Request,
+        (false, _) => Way::manual([
+            format!("What {range} held before was not kept. Open {}", link(id)),
+            format!("Put {range} back by hand, with the file's version history as the source."),
+        ]),
+        (true, _) => Way::manual([
+            format!("It is not known whether {range} was changed. Open {}", link(id)),
+            format!("If it was: put {range} back by hand, with the file's version history as the source."),
+        ]),
+    };
+    UndoPlan::new(done, "Cell restore", format!("put back what {range} held before"), way)
+}
+
+fn link(id: &str) -> String {
+    format!("https://docs.google.com/spreadsheets/d/{id}/edit")
+}
+
+/// A rectangle of cells as the spreadsheet has it.
+struct Area {
+    sheet: Value,
+    row: usize,
+    column: usize,
+    /// Only the filled part.
+    cells: Vec<Vec<Value>>,
+}
+
+impl Area {
+    async fn read(session: &Session, id: &str, range: &str) -> Result<Self, PlatformError> {
+        let answer = ask(session, id, range, CELLS).await?;
+        let (sheet, data) = (&answer["sheets"][0], &answer["sheets"][0]["data"][0]);
+        let values = |row: &Value| row["values"].as_array().cloned().unwrap_or_default();
+        Ok(Area {
+            // An absent number is 0, as everywhere in this API.
+            sheet: json!(sheet["properties"]["sheetId"].as_i64().unwrap_or(0)),
+            row: index(&data["startRow"]),
+            column: index(&data["startColumn"]),
+            cells: data["rowData"].as_array().into_iter().flatten().map(values).collect(),
+        })
+    }
+
+    fn cell(&self, row: usize, column: usize) -> &Value {
+        self.cells.get(row).and_then(|r| r.get(column)).unwrap_or(&Value::Null)
+    }
+}
+
+fn index(value: &Value) -> usize {
+    value.as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
+}
+
+async fn ask(session: &Session, id: &str, range: &str, fields: &str) -> Result<Value, PlatformError> {
+    let url = session.at_with(&["spreadsheets", id], &[("ranges", range), ("fields", fields)]);
+    Ok(session.ask(Ask::get("spreadsheets.get", url)).await?)
+}
+
+/// The area; `None` when the spreadsheet or its tab is gone.
+async fn find(session: &Session, id: &str, range: &str) -> Result<Option<Area>, PlatformError> {
+    let answer = Area::read(session, id, range).await.map_err(|mut error| {
+        if error.code == ErrorCode::ValidationError && error.message.contains("Unable to parse range") {
+            error.code = ErrorCode::NotFound;
+        }
+        error
+    });
+    if_there(answer)
+}
+
+pub async fn before(session: &Session, data: &Data<'_>) -> Result<Value, PlatformError> {
+    let (id, range) = (spreadsheet(session, data)?, target(session, data));
+    let rows = rows_written(data);
+    let width = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let (prefix, row, first) = match anchor(&range) {
+        Some(anchor) => anchor,
+        None => {
+            let answer = ask(session, &id, &range, ANCHOR).await?;
+            let sheet = &answer["sheets"][0];
+            let title = sheet["properties"]["title"].as_str().unwrap_or_default().replace('\'', "''");
+            let data = &sheet["data"][0];
+            (format!("'{title}'!"), index(&data["startRow"]), index(&data["startColumn"]))
+        }
+    };
+    let last = row + rows.len().max(1);
+    let exact = format!("{prefix}{}{}:{}{last}", column(first + 1), row + 1, column(first + width));
+    let area = Area::read(session, &id, &exact).await?;
+    let kept = |cell: &Value| json!({"userEnteredValue": entered(cell), "userEnteredFormat": number_format(cell)});
+    let cells: Vec<Vec<Value>> =
+        (0..rows.len()).map(|r| (0..rows[r].len()).map(|c| kept(area.cell(r, c))).collect()).collect();
+    Ok(json!({"range": exact, "cells": cells}))
+}
+
+/// The tab with its `!`, the row and the column where a range of cells begins, zero-based; `None` for a name.
+fn anchor(range: &str) -> Option<(String, usize, usize)> {
+    let (prefix, cells) = match range.rsplit_once('!') {
+        Some((tab, cells)) => (format!("{tab}!"), cells),
+        None if tab(range).is_none() => (String::new(), range),
+        None => return None,
+    };
+    let first = cells.split(':').next().unwrap_or_default().replace('$', "");
+    let (letters, digits) = first.split_at(first.find(|c: char| c.is_ascii_digit()).unwrap_or(first.len()));
+    let column = letters.bytes().fold(0, |n, b| n * 26 + usize::from(b.to_ascii_uppercase().saturating_sub(b'A')) + 1);
+    let row: usize = if digits.is_empty() { 1 } else { digits.parse().ok()? };
+    Some((prefix, row.saturating_sub(1), column.saturating_sub(1)))
+}
+
+fn entered(cell: &Value) -> Value {
+    cell.get("userEnteredValue").cloned().unwrap_or_else(|| json!({}))
+}
+
+fn number_format(cell: &Value) -> Value {
+    match cell["userEnteredFormat"].get("numberFormat") {
+        Some(format) => json!({"numberFormat": format}),
+        None => json!({}),
+    }
+}
+
+/// A cell that the action wrote.
+struct Cell {
+    row: usize,
+    column: usize,
+    was: Value,
+    field: Field,
+}
+
+/// What the action wrote, cell by cell, as the area shows it now. What an append wrote was blank before.
+fn written(done: &Done, area: &Area) -> Vec<Cell> {
+    let blank = json!({"userEnteredValue": {}});
+    let mut cells = Vec::new();
+    for (row, values) in rows_written(&done.data()).iter().enumerate() {
+        for (at, sent) in values.iter().enumerate().filter(|(_, sent)| !sent.is_null()) {
+            let was = match done.action_type {
+                ActionType::Update => done.before.as_ref().map_or(&blank, |b| &b["cells"][row][at]),
+                _ => &blank,
+            };
+            let now = area.cell(row, at);
+            let field = Field {
+                name: format!("{}{}", column(area.column + at + 1), area.row + row + 1),
+                is_back: same_value(&entered(now), &was["userEnteredValue"]),
+                is_ours: holds(now, sent),
+                now: shown(&now["formattedValue"]),
+            };
+            cells.push(Cell { row, column: at, was: was.clone(), field });
+        }
+    }
+    cells
+}
+
+fn same_value(a: &Value, b: &Value) -> bool {
+    let number = |v: &Value| v["numberValue"].as_f64();
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b || (is_blank(a) && is_blank(b)),
+    }
+}
+
+fn is_blank(value: &Value) -> bool {
+    value.as_object().is_none_or(serde_json::Map::is_empty)
+}
+
+/// Whether a cell holds what was sent as if a person had typed it.
+fn holds(cell: &Value, sent: &Value) -> bool {
+    let entered = entered(cell);
+    let (text, number) = (entered["stringValue"].as_str(), entered["numberValue"].as_f64());
+    let Some(typed) = sent.as_str() else {
+        return match sent {
+            Value::Number(n) => number == n.as_f64(),
+            other => entered["boolValue"] == *other,
+        };
+    };
+    let plain = |formula: &str| formula.split_whitespace().collect::<String>().to_lowercase();
+    if typed.is_empty() {
+        is_blank(&entered)
+    } else if let Some(formula) = entered["formulaValue"].as_str() {
+        plain(formula) == plain(typed)
+    } else if let Some(text) = text {
+        text == typed || Some(text) == typed.strip_prefix('\'')
+    } else if let Some(flag) = entered["boolValue"].as_bool() {
+        typed.trim().eq_ignore_ascii_case(&flag.to_string())
+    } else {
+        number.is_some_and(|n| shows_number(n, cell, typed.trim()))
+    }
+}
+
+/// Whether a number is what was typed: as a number, with a currency or per cent, or as a date.
+fn shows_number(number: f64, cell: &Value, typed: &str) -> bool {
+    let formatted = cell["formattedValue"].as_str().unwrap_or_default();
+    if formatted == typed || typed.parse() == Ok(number) {
+        return true;
+    }
+    if let Ok(date) = typed.parse::<jiff::civil::Date>() {
+        return f64::from((date - EPOCH).get_days()) == number;
+    }
+    if looks_like_date(typed) && typed.contains(['-', '/', ':']) {
+        // Which day it stands for depends on the spreadsheet's country.
+        return !cell["userEnteredFormat"]["numberFormat"].is_null();
+    }
+    let figures = |text: &str| text.chars().filter(|c| c.is_ascii_digit() || "-.".contains(*c)).collect::<String>();
+    let is_amount = !typed.contains(char::is_alphabetic) && typed.contains(|c: char| c.is_ascii_digit());
+    is_amount && figures(typed).parse::<f64>().ok() == figures(formatted).parse().ok()
+}
+
+/// Where it was written.
+fn place(done: &Done) -> (&str, &str) {
+    let range = match done.action_type {
+        ActionType::Update => done.before.as_ref().and_then(|b| b["range"].as_str()),
+        _ => None,
+    };
+    let range = range.or_else(|| done.id("updatedRange")).unwrap_or_default();
+    (done.id("spreadsheetId").unwrap_or_default(), range)
+}
+
+pub async fn undo(session: &Session, done: &Done, force: bool) -> Result<Undone, PlatformError> {
+    let (id, range) = place(done);
+    let Some(area) = find(session, id, range).await? else {
+        return Ok(Undone::Already(format!("the spreadsheet has no {range} any more")));
+    };
+    let cells = written(done, &area);
+    if done.action_type == ActionType::Create
+        && let Some(row) = moved(&cells)
+    {
+        let row = area.row + row + 1;
+        return Ok(Undone::ChangedSince(format!("row {row} holds nothing of what was appended: the rows have moved")));
+    }
+    let (cells, fields) = split(cells);
+    let places = match judge(&fields, force) {
+        Verdict::Back => return Ok(Undone::Already(format!("{range} holds what it held before: {}", names(&fields)))),
+        Verdict::Changed(how) => return Ok(Undone::ChangedSince(format!("{range} was changed since: {how}"))),
+        Verdict::PutBack(places) => places,
+    };
+    let with_format = done.action_type == ActionType::Update;
+    let requests: Vec<Value> =
+        places.iter().map(|at| put_back(&area, &cells[*at], with_format)).collect();
+    // All of the cells or none.
+    let url = session.at(&["spreadsheets", &format!("{id}:batchUpdate")]);
+    let ask = Ask::write("spreadsheets.batchUpdate", Method::POST, url, json!({"requests": requests}));
+    session.ask(ask).await?;
+    let (_, fields) = split(written(done, &Area::read(session, id, range).await?));
+    Ok(confirm(range, &fields))
+}
+
+fn split(cells: Vec<Cell>) -> (Vec<(usize, usize, Value)>, Vec<Field>) {
+    cells.into_iter().map(|cell| ((cell.row, cell.column, cell.was), cell.field)).unzip()
+}
+
+fn put_back(area: &Area, (row, column, was): &(usize, usize, Value), with_format: bool) -> Value {
+    let fields = if with_format { "userEnteredValue,userEnteredFormat.numberFormat" } else { "userEnteredValue" };
+    json!({"updateCells": {
+        "start": {"sheetId": area.sheet, "rowIndex": area.row + row, "columnIndex": area.column + column},
+        "rows": [{"values": [was]}],
+        "fields": fields,
+    }})
+}
+
+/// A row of which nothing is left although several cells were written: it is somebody else's, and is never blanked.
+fn moved(cells: &[Cell]) -> Option<usize> {
+    let rows = cells.chunk_by(|a, b| a.row == b.row);
+    rows.filter(|row| row.len() > 1 && row.iter().all(|c| !c.field.is_ours && !c.field.is_back)).map(|r| r[0].row).next()
+}
+
+pub async fn inspect(session: &Session, done: &Done) -> Result<Seen, PlatformError> {
+    let (id, range) = place(done);
+    let Some(area) = find(session, id, range).await? else {
+        return Ok(Seen::Missing(format!("the spreadsheet has no {range}")));
+    };
+    let (_, fields) = split(written(done, &area));
+    let appended = done.action_type != ActionType::Update;
+    Ok(match appended && fields.iter().all(|f| f.is_back) {
+        true => Seen::Missing(format!("{range} is blank")),
+        false => seen(&fields),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_begin_somewhere() {
+        assert_eq!(anchor("Log!B7:D9"), Some(("Log!".into(), 6, 1)));
+        assert_eq!(anchor("'My Sheet'!$AA$3"), Some(("'My Sheet'!".into(), 2, 26)));
+        assert_eq!((anchor("Log!A:D"), anchor("B2")), (Some(("Log!".into(), 0, 0)), Some((String::new(), 1, 1))));
+        assert_eq!((anchor("Log!5:5"), anchor("Totals")), (Some(("Log!".into(), 4, 0)), None));
+    }
+
+    #[test]
+    fn what_was_typed_is_recognised_in_the_cell() {
+        let number = |n: f64, formatted: &str| json!({"userEnteredValue": {"numberValue": n}, "formattedValue": formatted});
+        let text = |s: &str| json!({"userEnteredValue": {"stringValue": s}, "formattedValue": s});
+        let formula = json!({"userEnteredValue": {"formulaValue": "=SUM(A1:A3)"}, "formattedValue": "6"});
+        for (cell, sent) in [
+            (number(1500.0, "1,500"), json!("1500")),
+            (number(1500.0, "1,500"), json!("1,500")),
+            (number(5.0, "$5.00"), json!("$5")),
+            (number(0.1, "10.00%"), json!("10%")),
+            (number(46_327.0, "11/1/2026"), json!("2026-11-01")),
+            (number(3.0, "3"), json!(3)),
+            (text("1500"), json!("'1500")),
+            (formula.clone(), json!("=sum(A1:A3)")),
+            (json!({"userEnteredValue": {"boolValue": true}}), json!("true")),
+            (json!({"userEnteredValue": {"boolValue": true}}), json!(true)),
+            (Value::Null, json!("")),
+        ] {
+            assert!(holds(&cell, &sent), "{cell} {sent}");
+        }
+        for (cell, sent) in [
+            (number(1501.0, "1,501"), json!("1500")),
+            (number(46_328.0, "11/2/2026"), json!("2026-11-01")),
+            (number(5.0, "5"), json!("five")),
+            (formula, json!("=SUM(A1:A4)")),
+            (text("no"), json!(false)),
+            (Value::Null, json!("x")),
+            (text("x"), json!("")),
+        ] {
+            assert!(!holds(&cell, &sent), "{cell} {sent}");
+        }
+    }
+
+    #[test]
+    fn a_row_without_a_trace_is_somebody_elses() {
+        let cell = |row, is_ours, is_back| Cell {
+            row,
+            column: 0,
+            was: Value::Null,
+            field: Field { name: String::new(), is_back, is_ours, now: String::new() },
+        };
+        assert_eq!(moved(&[cell(0, true, false), cell(0, false, false)]), None);
+        assert_eq!(moved(&[cell(0, true, false), cell(1, false, false), cell(1, false, false)]), Some(1));
+        assert_eq!(moved(&[cell(0, false, false)]), None);
+    }
+}
