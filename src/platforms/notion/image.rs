@@ -128,7 +128,8 @@ mod tests {
         let sent = json!({"date": {"start": "2026-11-01T10:00:00Z"}});
         assert!(shows(&date("2026-11-01T10:00:00.000+00:00"), &sent));
         assert!(!shows(&date("2026-11-01T11:00:00.000+00:00"), &sent));
-        let tags = json!({"type": "multi_select", "multi_select": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]});
+        let tags =
+            json!({"type": "multi_select", "multi_select": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]});
         assert!(shows(&tags, &json!({"multi_select": [{"name": "b"}, {"id": "1"}]})));
         assert!(!shows(&tags, &json!({"multi_select": [{"name": "a"}]})));
         let empty = json!({"type": "url", "url": null});

@@ -6,7 +6,7 @@ use super::super::drive::{FOLDER, file_id, get, list, patch, quoted};
 use super::super::fields::Data;
 use super::super::session::Session;
 use super::guard::{Field, Verdict, confirm, judge, names, seen, shown};
-use super::{Done, PlatformError, Reversibility, Seen, Undone, UndoPlan, Way, if_there};
+use super::{Done, PlatformError, Reversibility, Seen, UndoPlan, Undone, Way, if_there};
 use crate::wire::ActionType;
 
 pub fn plan(done: &Done) -> UndoPlan {
@@ -166,7 +166,9 @@ async fn put_back(session: &Session, done: &Done, data: &Data<'_>, force: bool) 
     };
     let fields = fields(data, &image, &file);
     let places = match judge(&fields, force) {
-        Verdict::Back => return Ok(Undone::Already(format!("file {id} holds what it held before: {}", names(&fields)))),
+        Verdict::Back => {
+            return Ok(Undone::Already(format!("file {id} holds what it held before: {}", names(&fields))));
+        }
         Verdict::Changed(how) => return Ok(Undone::ChangedSince(format!("file {id} was changed since: {how}"))),
         Verdict::PutBack(places) => places,
     };

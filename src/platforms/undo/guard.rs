@@ -43,7 +43,8 @@ pub fn judge(fields: &[Field], force: bool) -> Verdict {
     }
     match force {
         true => Verdict::PutBack(open),
-        false => strangers(fields.iter().filter(|f| !f.is_back && !f.is_ours)).map_or(Verdict::PutBack(open), Verdict::Changed),
+        false => strangers(fields.iter().filter(|f| !f.is_back && !f.is_ours))
+            .map_or(Verdict::PutBack(open), Verdict::Changed),
     }
 }
 

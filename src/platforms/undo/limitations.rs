@@ -94,9 +94,11 @@ const fn row(platform: Platform, action_type: ActionType) -> (Reversibility, &'s
             "The cells are written back as they were before, formulas and number formats too.",
             "Only while they hold what the action wrote; notes and colours are not touched.",
         ),
-        (Platform::Sheets, Log) => {
-            (NothingToUndo, "Nothing: the entry stays.", "An audit entry is a record of what was tried and is never taken back.")
-        }
+        (Platform::Sheets, Log) => (
+            NothingToUndo,
+            "Nothing: the entry stays.",
+            "An audit entry is a record of what was tried and is never taken back.",
+        ),
         _ => (NonReversible, "A person puts it right.", "The platform has no such action."),
     }
 }

@@ -3,12 +3,10 @@
 use serde_json::{Value, json};
 
 use super::super::fields::Data;
-use super::super::notion::{
-    blocks, in_trash, page, page_url, patch, properties_written, read_text, shows, writable,
-};
+use super::super::notion::{blocks, in_trash, page, page_url, patch, properties_written, read_text, shows, writable};
 use super::super::session::Session;
 use super::guard::{Field, Verdict, confirm, judge, names, seen, shown};
-use super::{Done, PlatformError, Seen, Undone, UndoPlan, Way, if_there};
+use super::{Done, PlatformError, Seen, UndoPlan, Undone, Way, if_there};
 use crate::wire::ActionType;
 
 pub fn plan(done: &Done) -> UndoPlan {
@@ -151,7 +149,9 @@ async fn put_back(
     };
     let fields = fields(session, data, image, &now)?;
     let places = match judge(&fields, force) {
-        Verdict::Back => return Ok(Undone::Already(format!("page {id} holds what it held before: {}", names(&fields)))),
+        Verdict::Back => {
+            return Ok(Undone::Already(format!("page {id} holds what it held before: {}", names(&fields))));
+        }
         // Notion changes no page that is in the trash.
         _ if in_trash(&now) => return Ok(Undone::ChangedSince(format!("page {id} was moved to the trash since"))),
         Verdict::Changed(how) => return Ok(Undone::ChangedSince(format!("page {id} was changed since: {how}"))),
@@ -185,9 +185,9 @@ fn value(property: &Value) -> String {
 fn plain(value: &Value) -> String {
     match value {
         Value::Array(parts) if parts.iter().any(|p| p.get("text").is_some()) => shown(&read_text(value).into()),
-        Value::Array(list) => {
-            shown(&list.iter().filter_map(|e| e["name"].as_str().or(e["id"].as_str())).collect::<Vec<_>>().join(", ").into())
-        }
+        Value::Array(list) => shown(
+            &list.iter().filter_map(|e| e["name"].as_str().or(e["id"].as_str())).collect::<Vec<_>>().join(", ").into(),
+        ),
         Value::Object(object) => shown(object.get("name").or_else(|| object.get("start")).unwrap_or(value)),
         other => shown(other),
     }

@@ -7,7 +7,7 @@ use super::super::fields::Data;
 use super::super::session::{Ask, Session};
 use super::super::sheets::{column, looks_like_date, rows_written, spreadsheet, tab, target};
 use super::guard::{Field, Verdict, confirm, judge, names, seen, shown};
-use super::{Done, PlatformError, Seen, Undone, UndoPlan, Way, if_there};
+use super::{Done, PlatformError, Seen, UndoPlan, Undone, Way, if_there};
 use crate::http::Method;
 use crate::wire::{ActionType, ErrorCode};
 
@@ -281,8 +281,7 @@ pub async fn undo(session: &Session, done: &Done, force: bool) -> Result<Undone,
         Verdict::PutBack(places) => places,
     };
     let with_format = done.action_type == ActionType::Update;
-    let requests: Vec<Value> =
-        places.iter().map(|at| put_back(&area, &cells[*at], with_format)).collect();
+    let requests: Vec<Value> = places.iter().map(|at| put_back(&area, &cells[*at], with_format)).collect();
     // All of the cells or none.
     let url = session.at(&["spreadsheets", &format!("{id}:batchUpdate")]);
     let ask = Ask::write("spreadsheets.batchUpdate", Method::POST, url, json!({"requests": requests}));
@@ -307,7 +306,9 @@ fn put_back(area: &Area, (row, column, was): &(usize, usize, Value), with_format
 /// A row of which nothing is left although several cells were written: it is somebody else's, and is never blanked.
 fn moved(cells: &[Cell]) -> Option<usize> {
     let rows = cells.chunk_by(|a, b| a.row == b.row);
-    rows.filter(|row| row.len() > 1 && row.iter().all(|c| !c.field.is_ours && !c.field.is_back)).map(|r| r[0].row).next()
+    rows.filter(|row| row.len() > 1 && row.iter().all(|c| !c.field.is_ours && !c.field.is_back))
+        .map(|r| r[0].row)
+        .next()
 }
 
 pub async fn inspect(session: &Session, done: &Done) -> Result<Seen, PlatformError> {
@@ -337,7 +338,8 @@ mod tests {
 
     #[test]
     fn what_was_typed_is_recognised_in_the_cell() {
-        let number = |n: f64, formatted: &str| json!({"userEnteredValue": {"numberValue": n}, "formattedValue": formatted});
+        let number =
+            |n: f64, formatted: &str| json!({"userEnteredValue": {"numberValue": n}, "formattedValue": formatted});
         let text = |s: &str| json!({"userEnteredValue": {"stringValue": s}, "formattedValue": s});
         let formula = json!({"userEnteredValue": {"formulaValue": "=SUM(A1:A3)"}, "formattedValue": "6"});
         for (cell, sent) in [

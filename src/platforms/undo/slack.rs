@@ -34,7 +34,10 @@ pub fn plan(done: &Done) -> UndoPlan {
         ActionType::Update => (
             "Message correction",
             format!("correct {message}"),
-            vec![format!("The text of {message} was changed to {text}; the earlier text was not kept."), send(CORRECTION)],
+            vec![
+                format!("The text of {message} was changed to {text}; the earlier text was not kept."),
+                send(CORRECTION),
+            ],
         ),
         _ => (
             "Message restore",
@@ -73,7 +76,9 @@ fn compare(message: &Value, sent: Option<&str>, edited_by_us: bool) -> Seen {
     let edited = message.get("edited").is_some();
     let text = message["text"].as_str().unwrap_or_default();
     match sent {
-        Some(sent) if edited && plain(text) != plain(sent) => Seen::Altered(format!("its text is {}", shown(&message["text"]))),
+        Some(sent) if edited && plain(text) != plain(sent) => {
+            Seen::Altered(format!("its text is {}", shown(&message["text"])))
+        }
         None if edited && !edited_by_us => Seen::Altered("it was edited".into()),
         _ => Seen::Present,
     }

@@ -6,7 +6,7 @@ use super::super::fields::Data;
 use super::super::session::{Ask, Session};
 use super::super::trello::{CHANGES, card, comments, marked, put};
 use super::guard::{Field, Verdict, confirm, judge, names, seen, shown};
-use super::{Done, PlatformError, Seen, Undone, UndoPlan, Way, if_there};
+use super::{Done, PlatformError, Seen, UndoPlan, Undone, Way, if_there};
 use crate::wire::{ActionType, Time};
 
 /// What is asked of a card.
@@ -141,7 +141,9 @@ async fn put_back(session: &Session, done: &Done, data: &Data<'_>, force: bool) 
     };
     let fields = fields(data, image, &now);
     let places = match judge(&fields, force) {
-        Verdict::Back => return Ok(Undone::Already(format!("card {id} holds what it held before: {}", names(&fields)))),
+        Verdict::Back => {
+            return Ok(Undone::Already(format!("card {id} holds what it held before: {}", names(&fields))));
+        }
         Verdict::Changed(how) => return Ok(Undone::ChangedSince(format!("card {id} was changed since: {how}"))),
         Verdict::PutBack(places) => places,
     };
