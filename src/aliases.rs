@@ -86,6 +86,8 @@ pub const VERBS: &[Verb] = &[
     verb("history", &[], Class::R),
     verb("history show", &[], Class::R),
     verb("logs errors", &[], Class::R),
+    verb("logs rollback", &[], Class::R),
+    verb("logs workflow", &[], Class::R),
     verb("maintenance daily", &[], Class::R),
     verb("man", &[], Class::R),
     verb("metrics actions", &[], Class::R),
@@ -125,6 +127,12 @@ pub const VERBS: &[Verb] = &[
     verb("token revoke", &[], Class::M3),
     verb("undo", &[], Class::M2),
     verb("version", &[], Class::R),
+    verb("workflow failed", &["workflows failed"], Class::R),
+    verb("workflow list", &[], Class::R),
+    verb("workflow rollback-failures", &[], Class::R),
+    verb("workflow state", &[], Class::R),
+    verb("workflow status", &[], Class::R),
+    verb("workflow steps", &[], Class::R),
 ];
 
 /// A global flag that takes a value: its letter, if it has one, and its name.

@@ -9,6 +9,7 @@ pub mod errors;
 pub mod maintenance;
 pub mod performance;
 pub mod system;
+pub mod workflows;
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

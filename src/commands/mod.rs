@@ -37,6 +37,7 @@ mod text;
 pub mod token;
 pub mod undo;
 pub mod version;
+pub mod workflow;
 
 use clap::{Args, FromArgMatches, Subcommand};
 
@@ -80,6 +81,7 @@ commands! {
     "circuit" => Circuit(verbs circuit::Verb),
     "rate-limits" => RateLimits(verbs rate_limits::Verb),
     "queue" => Queue(verbs queue::Verb),
+    "workflow" => Workflow(verbs workflow::Verb),
     "pause" => Pause(verbs brakes::Pause),
     "resume" => Resume(verbs brakes::Resume),
     "restart" => Restart(verbs restart::Verb),

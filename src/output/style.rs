@@ -73,8 +73,11 @@ impl Tone {
     pub fn of_word(word: &str) -> Option<Tone> {
         Some(match word.to_ascii_uppercase().as_str() {
             "OK" | "CLOSED" | "UP" | "HEALTHY" | "SUCCESS" | "RUNNING" | "OPERATIONAL" => Tone::Good,
+            "COMPLETED" | "ROLLED_BACK" | "RESOLVED" | "KEPT" => Tone::Good,
             "WARN" | "WARNING" | "HALF_OPEN" | "DEGRADED" | "PAUSED" | "RESTARTING" | "IN_DOUBT" => Tone::Warn,
+            "ROLLING_BACK" | "BLOCKED" | "MANUAL" => Tone::Warn,
             "FAIL" | "FAILED" | "OPEN" | "DOWN" | "ERROR" | "UNHEALTHY" | "CRITICAL" | "TIMEOUT" => Tone::Bad,
+            "ROLLBACK_FAILED" => Tone::Bad,
             "UNKNOWN" => Tone::Unknown,
             _ => return None,
         })

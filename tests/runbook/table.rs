@@ -93,6 +93,8 @@ pub const OURS: &[&str] = &[
     "context use",
     "history",
     "history show",
+    "logs rollback",
+    "logs workflow",
     "man",
     "queue failed",
     "queue retry",
@@ -110,6 +112,12 @@ pub const OURS: &[&str] = &[
     "token revoke",
     "undo",
     "version",
+    "workflow failed",
+    "workflow list",
+    "workflow rollback-failures",
+    "workflow state",
+    "workflow status",
+    "workflow steps",
 ];
 
 use Shape::{EachExactly, EachHas, Exactly, Has, List};
