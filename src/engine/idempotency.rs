@@ -27,6 +27,8 @@ pub struct Known<'a> {
     pub fingerprint: &'a str,
     /// When it is forgotten.
     pub expires_at: Time,
+    /// Whether its action waits or runs: until that ends, the key holds however old it is.
+    pub in_flight: bool,
 }
 
 /// What a key in a new request means.
@@ -44,7 +46,7 @@ pub enum Verdict {
 pub fn judge(known: Option<Known<'_>>, fingerprint: &str, now: Time) -> Verdict {
     match known {
         None => Verdict::New,
-        Some(known) if known.expires_at <= now => Verdict::New,
+        Some(known) if known.expires_at <= now && !known.in_flight => Verdict::New,
         Some(known) if known.fingerprint == fingerprint => Verdict::Duplicate,
         Some(_) => Verdict::Collision,
     }
@@ -95,11 +97,14 @@ mod tests {
 
     #[test]
     fn a_repeated_key_is_a_duplicate_a_reused_one_a_collision() {
-        let known = Known { fingerprint: "aa", expires_at: Time(100) };
+        let known = Known { fingerprint: "aa", expires_at: Time(100), in_flight: false };
         assert_eq!(judge(None, "aa", Time(0)), Verdict::New);
         assert_eq!(judge(Some(known), "aa", Time(99)), Verdict::Duplicate);
         assert_eq!(judge(Some(known), "bb", Time(99)), Verdict::Collision);
         assert_eq!(judge(Some(known), "bb", Time(100)), Verdict::New);
+        let in_flight = Known { in_flight: true, ..known };
+        assert_eq!(judge(Some(in_flight), "aa", Time(100)), Verdict::Duplicate);
+        assert_eq!(judge(Some(in_flight), "bb", Time(100)), Verdict::Collision);
     }
 
     #[test]

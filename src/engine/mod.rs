@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, a file or a socket: `now` and random numbers are arguments, so the tests are arithmetic.
 
+pub mod approval;
 pub mod canonical;
 pub mod circuit;
 pub mod fallback;

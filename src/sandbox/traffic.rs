@@ -135,6 +135,7 @@ impl Writer {
             retry_config: None,
             idempotency_key: None,
             requires_approval: false,
+            approval_timeout: None,
             tags: vec!["sandbox".into()],
         }
     }

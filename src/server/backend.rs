@@ -96,6 +96,14 @@ pub trait Backend: Send + Sync {
     fn workflows(&self) -> Option<&dyn WorkflowOps> {
         None
     }
+    /// Idempotency keys.
+    fn idempotency(&self) -> Option<&dyn IdempotencyOps> {
+        None
+    }
+    /// Actions that wait for a person's decision.
+    fn approvals(&self) -> Option<&dyn ApprovalOps> {
+        None
+    }
 }
 
 /// Actions and the queue.
@@ -244,4 +252,28 @@ pub trait WorkflowOps: Send + Sync {
     fn rebuild_plan<'a>(&'a self, id: &'a str) -> Answer<'a, RebuildPlan>;
     /// Rebuilds its state from the execution log.
     fn rebuild<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+}
+
+/// Idempotency keys.
+pub trait IdempotencyOps: Send + Sync {
+    /// Keys of a view, newest first, at most `limit`.
+    fn keys(&self, view: KeyView, limit: u64) -> Answer<'_, IdempotencyKeys>;
+    /// One key with what collided with it.
+    fn key<'a>(&'a self, key: &'a str) -> Answer<'a, IdempotencyKey>;
+    /// Refused collisions, newest first, at most `limit`.
+    fn collisions(&self, since: Option<Time>, limit: u64) -> Answer<'_, KeyCollisions>;
+    /// Forgets a key: the next submission with it runs. `CONFLICT` while its action is in flight.
+    fn clear_key<'a>(&'a self, key: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+}
+
+/// Actions that wait for a person's decision.
+pub trait ApprovalOps: Send + Sync {
+    /// Approvals of a status.
+    fn approvals(&self, filter: ApprovalFilter) -> Answer<'_, Approvals>;
+    /// One approval, by its id or its action's.
+    fn approval<'a>(&'a self, id: &'a str) -> Answer<'a, ApprovalRecord>;
+    /// Lets the action run. `CONFLICT` when it was decided otherwise or by somebody else, or is too late.
+    fn approve<'a>(&'a self, id: &'a str, request: ApproveRequest, cx: &'a ChangeContext) -> Answer<'a, Approved>;
+    /// Ends the action without running it. `CONFLICT` as for an approval.
+    fn reject<'a>(&'a self, id: &'a str, request: RejectRequest, cx: &'a ChangeContext) -> Answer<'a, Rejected>;
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::audit::Audit;
 use super::backend::{
-    Backend, CircuitOps, ConfigOps, LimitOps, LogOps, MetricsOps, QueueOps, Refusal, ServiceOps, WorkflowOps,
+    ApprovalOps, Backend, CircuitOps, ConfigOps, IdempotencyOps, LimitOps, LogOps, MetricsOps, QueueOps, Refusal,
+    ServiceOps, WorkflowOps,
 };
 use super::refuse::unsupported;
 use super::replay::Replays;
@@ -70,6 +71,10 @@ groups! {
     logs: LogOps, "the error log";
     /// Workflows and their rollbacks.
     workflows: WorkflowOps, "workflows";
+    /// Idempotency keys.
+    idempotency: IdempotencyOps, "idempotency keys";
+    /// Actions that wait for a decision.
+    approvals: ApprovalOps, "approvals";
 }
 
 impl ServerState {

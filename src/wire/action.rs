@@ -216,6 +216,10 @@ pub struct ActionRequest {
     /// Whether a person must approve it first.
     #[serde(default)]
     pub requires_approval: bool,
+    /// How long the decision may take, in milliseconds, other than `APPROVAL_TIMEOUT`. Undecided, it never runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1000, maximum = 604_800_000)]
+    pub approval_timeout: Option<u64>,
     /// Labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 32)]
@@ -242,6 +246,9 @@ pub struct Submitted {
     /// The idempotency key in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The approval it waits for, when a person has to decide first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<String>,
 }
 
 /// The answer to a submission.

@@ -4,10 +4,12 @@
 //! milliseconds, durations as integer milliseconds, rates from 0 to 1. The OpenAPI document is made from these types.
 
 mod action;
+mod approval;
 mod circuit;
 mod config;
 mod error;
 mod health;
+mod idempotency;
 mod limits;
 mod logs;
 mod metrics;
@@ -19,10 +21,12 @@ mod workflow;
 
 pub(crate) use action::words;
 pub use action::*;
+pub use approval::*;
 pub use circuit::*;
 pub use config::*;
 pub use error::*;
 pub use health::*;
+pub use idempotency::*;
 pub use limits::*;
 pub use logs::*;
 pub use metrics::*;

@@ -44,6 +44,9 @@ const PLATFORM_DEFAULTS: [(Platform, u64, u64, u64); 5] = [
     (Platform::Sheets, 100, 100_000, 10_000),
 ];
 
+/// Words of `APPROVAL_RULES`.
+const APPROVAL_RULES: &[&str] = &["deletes", "bulk", "permissions", "external"];
+
 /// Suffix of the variable that holds a credential's stand-in, used while `USE_BACKUP_CREDENTIALS` is true.
 pub(super) const BACKUP_SUFFIX: &str = "_BACKUP";
 
@@ -166,6 +169,28 @@ fn service() -> Vec<Def> {
             Part::Queue,
             "how long a key is remembered",
         ),
+        def("ENABLE_APPROVALS", Kind::Flag, Some("true"), Part::None, "let people decide about actions first"),
+        def(
+            "APPROVAL_RULES",
+            Kind::Words(APPROVAL_RULES),
+            Some("deletes,bulk,permissions,external"),
+            Part::None,
+            "which actions need a decision although their caller asks for none",
+        ),
+        def(
+            "APPROVAL_TIMEOUT",
+            ms(1000, 7 * 86_400_000),
+            Some("3600000"),
+            Part::None,
+            "how long a decision may take; undecided actions never run",
+        ),
+        def(
+            "APPROVAL_INTERNAL_DOMAINS",
+            Kind::Text(shape::ANY),
+            None,
+            Part::None,
+            "mail domains, separated by commas, that are not outside",
+        ),
         def("WORKFLOW_STATE_ENABLED", state, Some("true"), Part::None, "store every state change"),
         def("STATE_STORAGE", storage, Some("database"), Part::None, "where state is stored"),
         def(
@@ -273,7 +298,6 @@ const NOT_OURS: &[(&str, &str)] = &[
     ("METRICS_ENABLED", "metrics are always kept"),
     ("METRICS_DIR", "metrics are kept in the data directory: `opsctl serve --data-dir`"),
     ("HEALTH_CHECKS_ENABLED", "health comes from real calls and is always kept"),
-    ("ENABLE_APPROVALS", "this version has no approvals"),
     ("ENABLE_ROLLBACK", "this version has no workflows"),
     ("MAX_WORKFLOW_STEPS", "this version has no workflows"),
     ("WORKFLOW_TIMEOUT_MS", "this version has no workflows"),
@@ -295,7 +319,7 @@ const NOT_OURS: &[(&str, &str)] = &[
 ];
 
 const NOT_OUR_FAMILIES: &[(&str, &str)] = &[
-    ("SLACK_APPROVAL", "this version has no approvals"),
+    ("SLACK_APPROVAL", "decisions are made with `opsctl approvals` or the API, not in Slack"),
     ("GMAIL_", "Gmail is not one of the five platforms"),
     ("EMAIL_", "e-mail is not one of the five platforms"),
     ("COMPOSIO_", "platforms are called directly"),

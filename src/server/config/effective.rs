@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::secret::Secret;
 use crate::server::telemetry::Level;
-use crate::wire::Platform;
+use crate::wire::{ApprovalCause, Platform};
 
 use super::defs::{BACKUP_SUFFIX, all, credential_names};
 use super::value::{Kind, Unit, flag, rate, span_ms};
@@ -77,6 +77,19 @@ pub struct Caching {
     pub ttl: Duration,
 }
 
+/// When a person has to decide first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Approving {
+    /// Whether decisions can be asked for.
+    pub enabled: bool,
+    /// What needs one although its caller asks for none.
+    pub rules: Vec<ApprovalCause>,
+    /// How long a decision may take.
+    pub timeout: Duration,
+    /// Mail domains that are not outside.
+    pub own_domains: Vec<String>,
+}
+
 /// Where actions go that name no place of their own.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DefaultIds {
@@ -123,6 +136,8 @@ pub struct Effective {
     pub enable_idempotency: bool,
     /// How long a key is remembered.
     pub idempotency_ttl: Duration,
+    /// Approvals.
+    pub approvals: Approving,
     /// Batching.
     pub batching: Batching,
     /// Caching of reads.
@@ -191,6 +206,12 @@ impl Effective {
             platforms: Platform::ALL.iter().map(|p| (*p, values.platform(*p))).collect(),
             enable_idempotency: values.flag("ENABLE_IDEMPOTENCY"),
             idempotency_ttl: values.span("IDEMPOTENCY_TTL"),
+            approvals: Approving {
+                enabled: values.flag("ENABLE_APPROVALS"),
+                rules: values.list("APPROVAL_RULES").iter().filter_map(|rule| rule.parse().ok()).collect(),
+                timeout: values.span("APPROVAL_TIMEOUT"),
+                own_domains: values.list("APPROVAL_INTERNAL_DOMAINS"),
+            },
             batching: Batching {
                 enabled: values.flag("ENABLE_BATCHING"),
                 size: values.size("BATCH_SIZE"),
@@ -223,6 +244,10 @@ struct Values<'a> {
 impl Values<'_> {
     fn text(&self, name: &str) -> String {
         (self.value)(name).unwrap_or_default()
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        self.text(name).split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
     }
 
     fn flag(&self, name: &str) -> bool {
@@ -289,6 +314,10 @@ mod tests {
         assert_eq!(e.idempotency_ttl, Duration::from_secs(86_400));
         assert_eq!(e.caching, Caching { enabled: false, ttl: Duration::from_secs(300) });
         assert_eq!(e.batching, Batching { enabled: false, size: 10, window: Duration::from_secs(1) });
+        assert_eq!(
+            (e.approvals.timeout, &e.approvals.rules[..]),
+            (Duration::from_secs(3600), &ApprovalCause::ALL[1..])
+        );
         let notion = e.platform(Platform::Notion);
         assert_eq!(notion.rate_limit, RateLimit { limit: 3, window: Duration::from_secs(1) });
         assert_eq!((notion.fallback(), notion.fallback_platform), (None, Some(Platform::Trello)));

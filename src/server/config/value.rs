@@ -73,6 +73,8 @@ pub enum Kind {
         /// What is refused, and why.
         refused: &'static [(&'static str, &'static str)],
     },
+    /// Some of a few words, separated by commas, or `none`.
+    Words(&'static [&'static str]),
     /// A platform that can stand in for this one.
     Fallback(&'static [Platform]),
     /// Text that should look like this.
@@ -124,6 +126,7 @@ impl Kind {
                 let word = allowed.iter().find(|w| w.eq_ignore_ascii_case(text));
                 word.map(|w| (*w).to_owned()).ok_or_else(|| expected(&self.expects(), text))
             }
+            Kind::Words(known) => words(text, known).ok_or_else(|| expected(&self.expects(), text)),
             Kind::Fallback(targets) => {
                 let target = text.parse::<Platform>().ok().filter(|p| targets.contains(p));
                 target.map(|p| p.to_string()).ok_or_else(|| expected(&self.expects(), text))
@@ -156,6 +159,7 @@ impl Kind {
                 span_with_suffix(window_ms)
             ),
             Kind::Word { allowed, .. } => format!("one of {}", allowed.join(", ")),
+            Kind::Words(known) => format!("some of {}, separated by commas, or `none`", known.join(", ")),
             Kind::Fallback(targets) => {
                 let words: Vec<_> = targets.iter().map(|p| p.as_str()).collect();
                 format!("a platform that can stand in: {}", words.join(", "))
@@ -186,6 +190,18 @@ fn expected(what: &str, text: &str) -> String {
 fn whole(text: &str, min: u64, max: u64) -> Option<u64> {
     let digits_only = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|n| digits_only && (min..=max).contains(n))
+}
+
+/// The known words of a list, each once and in their order.
+fn words(text: &str, known: &[&str]) -> Option<String> {
+    if text.eq_ignore_ascii_case("none") {
+        return Some("none".into());
+    }
+    let named: Vec<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    let all_known = named.iter().all(|word| known.iter().any(|k| k.eq_ignore_ascii_case(word)));
+    let is_named = |k: &&str| named.iter().any(|word| word.eq_ignore_ascii_case(k));
+    let chosen: Vec<&str> = known.iter().copied().filter(is_named).collect();
+    (all_known && !chosen.is_empty()).then(|| chosen.join(","))
 }
 
 /// A flag's value.
@@ -268,6 +284,16 @@ mod tests {
         assert_eq!(notion.normalise("180/60s").as_deref(), Ok("180/1m"));
         assert!(notion.normalise("0").is_err());
         assert!(notion.normalise("10/fortnight").is_err());
+    }
+
+    #[test]
+    fn a_list_of_words_has_one_spelling() {
+        let rules = Kind::Words(&["deletes", "bulk", "permissions"]);
+        assert_eq!(rules.normalise(" bulk , Deletes,bulk").as_deref(), Ok("deletes,bulk"));
+        assert_eq!(rules.normalise("NONE").as_deref(), Ok("none"));
+        for bad in [",", "deletes,all", "deletes none"] {
+            assert!(rules.normalise(bad).unwrap_err().contains("or `none`"), "{bad}");
+        }
     }
 
     #[test]

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::store::approvals;
 use crate::server::telemetry::{LogLine, Part, Telemetry};
-use crate::wire::{CircuitState, CircuitTransition, Component, ErrorCode, Pause, PauseScope};
+use crate::wire::{
+    ApprovalRecord, ApprovalStatus, CircuitState, CircuitTransition, Component, ErrorCode, Pause, PauseScope, Time,
+};
 
 /// Events a listener may be behind.
 const CAPACITY: usize = 1024;
@@ -25,10 +28,40 @@ pub(super) enum Event {
     Paused(Pause),
     /// A pause ended; by whom.
     Resumed(PauseScope, String),
+    /// An action waits for a decision: its id, until when.
+    ApprovalAsked(String, Time),
+    /// An approval was decided, or expired.
+    ApprovalDecided(ApprovalOutcome),
     /// A part restarted; what became effective.
     Restarted(Component, Vec<String>),
     /// A round trip to answer.
     Probe(u64),
+}
+
+/// How an approval ended.
+#[derive(Clone, Debug)]
+pub(super) struct ApprovalOutcome {
+    action_id: String,
+    status: ApprovalStatus,
+    by: Option<String>,
+    reason: Option<String>,
+}
+
+impl ApprovalOutcome {
+    /// What a person decided.
+    pub(super) fn of(record: &ApprovalRecord) -> Self {
+        ApprovalOutcome {
+            action_id: record.action_id.clone(),
+            status: record.status,
+            by: record.decided_by.clone(),
+            reason: record.reason.clone(),
+        }
+    }
+
+    /// Nobody decided in time.
+    pub(super) fn expired(action_id: String) -> Self {
+        ApprovalOutcome { action_id, status: ApprovalStatus::Expired, by: None, reason: None }
+    }
 }
 
 type Waiting = Arc<Mutex<Vec<(u64, oneshot::Sender<()>)>>>;
@@ -139,6 +172,26 @@ fn heard(event: &Event, probes: &Waiting, telemetry: &Telemetry) {
             .at(pause.since)
             .field("reason", pause.reason.clone()),
         Event::Resumed(scope, by) => LogLine::info(Part::Queue, format!("Resumed ({scope}) by {by}")),
+        Event::ApprovalAsked(action_id, until) => LogLine::info(Part::Security, "Approval requested")
+            .action(action_id.clone())
+            .field("event", "action:requires_approval")
+            .field("approvalId", approvals::id_of(action_id))
+            .field("expiresAt", until.to_string()),
+        Event::ApprovalDecided(outcome) => {
+            let words = format!("Approval {}", outcome.status);
+            let line = match outcome.status {
+                ApprovalStatus::Approved => LogLine::info(Part::Security, words),
+                _ => LogLine::warn(Part::Security, words),
+            };
+            // `timeout` is what the event's documentation calls an expiry.
+            let status = if outcome.status == ApprovalStatus::Expired { "timeout" } else { outcome.status.as_str() };
+            line.action(outcome.action_id.clone())
+                .field("event", "approval:resolved")
+                .field("approvalId", approvals::id_of(&outcome.action_id))
+                .field("status", status)
+                .field("by", outcome.by.clone())
+                .field("reason", outcome.reason.clone())
+        }
         Event::Restarted(part, applied) => {
             LogLine::info(Part::Service, format!("Restarted: {part}")).field("applied", applied.join(", "))
         }

@@ -7,6 +7,7 @@ use super::bus::Event;
 use super::health::STUCK_AGE;
 use super::intake::stops;
 use super::runtime::Runtime;
+use super::store::approvals::id_of;
 use super::store::dead::{self, Restored};
 use super::store::{StoreError, journal, query};
 use crate::engine::queue::{Item, Seq};
@@ -55,6 +56,10 @@ impl Runtime {
                 match record.map(|record| record.status) {
                     Some(ActionStatus::Removed) => {
                         Ok(answer(EffectKind::AlreadySo, format!("action {id} is out of the queue already"), vec![]))
+                    }
+                    Some(ActionStatus::Pending) => {
+                        let words = format!("action {id} waits for approval {}: reject that instead", id_of(id));
+                        Err(Refusal::new(ErrorCode::Conflict, words))
                     }
                     Some(status) => {
                         Err(Refusal::new(ErrorCode::Conflict, format!("action {id} is {status}, it no longer waits")))

@@ -6,17 +6,23 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::approvals::ask;
+use super::bus::Event;
 use super::core::{self, Halt};
 use super::runtime::Runtime;
 use super::store::actions::{self, NewAction, Stored};
-use super::store::{StoreError, substitutable};
+use super::store::approvals::{self, Ask};
+use super::store::{StoreError, keys, substitutable};
 use crate::engine::idempotency;
 use crate::engine::queue::{Item, Wait};
 use crate::platforms;
 use crate::server::backend::Refusal;
 use crate::server::config::Effective;
 use crate::server::telemetry::{Level, LogLine, Part};
-use crate::wire::{ActionRequest, ActionStatus, ActionType, ErrorCode, PauseScope, SubmitAnswer, Submitted, Time};
+use crate::wire::{
+    ActionRequest, ActionStatus, ActionType, ErrorCode, KeyCollision, PauseScope, Platform, SubmitAnswer, Submitted,
+    Time,
+};
 
 /// Actions accepted in one submission at most.
 pub(super) const SUBMIT_MAX: usize = 1000;
@@ -35,9 +41,16 @@ impl Runtime {
         let settings = self.config.effective();
         let now = self.now();
         let many = requests.len() > 1;
+        let mut changes = [0; Platform::ALL.len()];
+        for request in requests.iter().filter(|request| request.action_type != ActionType::Query) {
+            changes[request.platform as usize] += 1;
+        }
         let mut new = Vec::with_capacity(requests.len());
         for (place, request) in requests.into_iter().enumerate() {
-            let action = check(&request).map(|()| make(request, &settings, now));
+            let together = changes[request.platform as usize];
+            let action = check(&request)
+                .and_then(|()| ask(&request, together, &settings, now))
+                .map(|approval| make(request, approval, &settings, now));
             new.push(action.map_err(|mut refusal| {
                 if many {
                     refusal.message = format!("action {} of the list: {}", place + 1, refusal.message);
@@ -65,7 +78,7 @@ impl Runtime {
                 Ok(SubmitAnswer { actions: actions.collect() })
             }
             Err(error) => {
-                self.note_refusal(&error, now);
+                self.note_refusal(&error);
                 Err(error.into())
             }
         }
@@ -138,6 +151,7 @@ impl Runtime {
                 duplicate: false,
                 queue_position: None,
                 idempotency_key: None,
+                approval_id: None,
             };
             match stored {
                 Stored::New(item) => {
@@ -146,6 +160,12 @@ impl Runtime {
                     if item.batch != 0 && core.queue.batch_len(item.batch) >= size {
                         core.queue.release_batch(item.batch);
                     }
+                    answers.push((answer, false));
+                }
+                Stored::Held(until) => {
+                    self.watch_approval(until);
+                    self.bus.publish(Event::ApprovalAsked(answer.id.clone(), until));
+                    answer.approval_id = Some(approvals::id_of(&answer.id));
                     answers.push((answer, false));
                 }
                 Stored::Duplicate { id, status } => answers.push((Submitted { id, status, ..answer }, true)),
@@ -164,15 +184,15 @@ impl Runtime {
         Ok(answers)
     }
 
-    fn note_refusal(&self, error: &StoreError, now: Time) {
+    fn note_refusal(&self, error: &StoreError) {
         let StoreError::Refused(refusal) = error else {
             self.telemetry.log(LogLine::error(Part::Store, format!("{error}; {}", error.advice())));
             return;
         };
         self.telemetry.log(LogLine::warn(Part::Idempotency, format!("Collision: {}", refusal.message)));
-        let key = refusal.details.as_ref().and_then(|d| d["idempotencyKey"].as_str()).map(String::from);
-        if let Some(key) = key {
-            self.later(move |conn| actions::note_collision(conn, &key, now));
+        let details = refusal.details.clone().unwrap_or_default();
+        if let Ok(collision) = serde_json::from_value::<KeyCollision>(details) {
+            self.later(move |conn| keys::note_collision(conn, &collision));
         }
     }
 }
@@ -187,8 +207,8 @@ fn check(request: &ActionRequest) -> Result<(), Refusal> {
         refusal.platform = Some(request.platform);
         refusal
     };
-    if request.requires_approval || request.action_type == ActionType::Approve {
-        let why = "this version has no approvals, and an action that needs one must not run without it";
+    if request.action_type == ActionType::Approve {
+        let why = "approving is no action of a platform: set `requiresApproval` on the action that needs it";
         return Err(on_platform(Refusal::new(ErrorCode::Unsupported, why)));
     }
     let length = |name: &str, value: &Option<String>, min: usize, max: usize| match value {
@@ -209,6 +229,9 @@ fn check(request: &ActionRequest) -> Result<(), Refusal> {
     if request.timeout.is_some_and(|ms| !(1..=600_000).contains(&ms)) {
         return Err(invalid("timeout: must be 1 to 600000 milliseconds".into()));
     }
+    if request.approval_timeout.is_some_and(|ms| !(1000..=604_800_000).contains(&ms)) {
+        return Err(invalid("approvalTimeout: must be 1000 to 604800000 milliseconds".into()));
+    }
     if let Some(retry) = &request.retry_config {
         let sound = retry.max_retries <= 20
             && retry.initial_delay <= DELAY_MAX
@@ -223,7 +246,7 @@ fn check(request: &ActionRequest) -> Result<(), Refusal> {
 }
 
 /// What will be stored.
-fn make(request: ActionRequest, settings: &Arc<Effective>, now: Time) -> NewAction {
+fn make(request: ActionRequest, approval: Option<Ask>, settings: &Arc<Effective>, now: Time) -> NewAction {
     let (action, target) = (request.action_type.as_str(), request.platform.as_str());
     // A read has nothing to do twice; it is keyed only when the caller wants it.
     let derived = || {
@@ -232,7 +255,11 @@ fn make(request: ActionRequest, settings: &Arc<Effective>, now: Time) -> NewActi
         keyed.then(|| idempotency::derive_key(signal, action, target, &request.data))
     };
     let key = request.idempotency_key.clone().filter(|_| settings.enable_idempotency).or_else(derived);
-    let (batch, due) = core::batching(settings, request.platform, request.action_type, &request.data, now);
+    let (batch, due) = match &approval {
+        // Others do not wait for a person.
+        Some(_) => (0, None),
+        None => core::batching(settings, request.platform, request.action_type, &request.data, now),
+    };
     let hash = |text: &Option<String>| text.as_deref().map_or(0, subject_hash);
     NewAction {
         own_id: request.id.is_some(),
@@ -256,6 +283,7 @@ fn make(request: ActionRequest, settings: &Arc<Effective>, now: Time) -> NewActi
         },
         key,
         request,
+        approval,
     }
 }
 
@@ -290,8 +318,8 @@ mod tests {
     fn what_could_never_run_is_refused() {
         assert_eq!(check(&request(json!({}))), Ok(()));
         for (extra, code, words) in [
-            (json!({"requiresApproval": true}), ErrorCode::Unsupported, "no approvals"),
-            (json!({"type": "approve"}), ErrorCode::Unsupported, "no approvals"),
+            (json!({"approvalTimeout": 1}), ErrorCode::ValidationError, "approvalTimeout"),
+            (json!({"type": "approve"}), ErrorCode::Unsupported, "requiresApproval"),
             (json!({"type": "file"}), ErrorCode::ValidationError, "cannot do `file`"),
             (json!({"data": {"titel": "x"}}), ErrorCode::ValidationError, "data.titel"),
             (json!({"id": ""}), ErrorCode::ValidationError, "id: must have 1 to 128"),
@@ -307,7 +335,7 @@ mod tests {
     #[test]
     fn keys_are_derived_unless_given_or_switched_off() {
         let mut settings = Effective::default();
-        let key = |settings: &Effective, extra| make(request(extra), &Arc::new(settings.clone()), Time(0)).key;
+        let key = |settings: &Effective, extra| make(request(extra), None, &Arc::new(settings.clone()), Time(0)).key;
         let derived = key(&settings, json!({"correlationId": "sig-1"})).unwrap();
         assert!(derived.starts_with("sig-1:create:notion:") && derived.len() == 20 + 16, "{derived}");
         assert_eq!(key(&settings, json!({"idempotencyKey": "mine"})).as_deref(), Some("mine"));

@@ -5,6 +5,7 @@
 //! what comes from outside. An action is accepted only after it is synced, sent only after the intent is, and what was being
 //! sent when the service died is looked for on the platform before it is sent again.
 
+mod approvals;
 mod batch;
 mod bus;
 mod cache;
@@ -15,6 +16,7 @@ mod core;
 mod executor;
 mod health;
 mod intake;
+mod key_ops;
 mod ops;
 mod outcome;
 mod queue_ops;
@@ -35,7 +37,9 @@ use self::store::{Store, journal, query};
 use crate::clock::Clock;
 use crate::error::{Fault, Kind};
 use crate::platforms::{Clients, Endpoints};
-use crate::server::backend::{Backend, CircuitOps, ConfigOps, LimitOps, LogOps, MetricsOps, QueueOps, ServiceOps};
+use crate::server::backend::{
+    ApprovalOps, Backend, CircuitOps, ConfigOps, IdempotencyOps, LimitOps, LogOps, MetricsOps, QueueOps, ServiceOps,
+};
 use crate::server::config::ConfigRegistry;
 use crate::server::telemetry::{LogLine, Part, Telemetry};
 use crate::wire::{Capability, Support};
@@ -141,10 +145,21 @@ impl Backend for NativeBackend {
     }
 
     fn capabilities(&self) -> BTreeMap<String, Capability> {
-        let native = ["queues", "circuits", "limits", "executors", "services", "pauses", "metrics", "config", "logs"];
+        let native = [
+            "queues",
+            "circuits",
+            "limits",
+            "executors",
+            "services",
+            "pauses",
+            "metrics",
+            "config",
+            "logs",
+            "idempotency",
+            "approvals",
+        ];
         let missing = [
             ("workflows", "this version executes single actions only"),
-            ("approvals", "this version has no approvals; an action that requires one is refused"),
             ("backups", "this version has no backups; copy the data folder while the service is stopped"),
         ];
         let native = native.into_iter().map(|name| (name, Capability { support: Support::Native, caveat: None }));
@@ -179,6 +194,14 @@ impl Backend for NativeBackend {
     }
 
     fn logs(&self) -> Option<&dyn LogOps> {
+        Some(&*self.runtime)
+    }
+
+    fn idempotency(&self) -> Option<&dyn IdempotencyOps> {
+        Some(&*self.runtime)
+    }
+
+    fn approvals(&self) -> Option<&dyn ApprovalOps> {
         Some(&*self.runtime)
     }
 }

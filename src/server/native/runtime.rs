@@ -52,6 +52,8 @@ pub(super) struct Runtime {
     timekeeper: Arc<Notify>,
     /// When the timekeeper wakes, in milliseconds.
     planned: AtomicI64,
+    /// When the next approval may expire, in milliseconds; at first it is not known.
+    pub next_expiry: AtomicI64,
     handle: OnceLock<Handle>,
     this: Weak<Runtime>,
 }
@@ -90,6 +92,7 @@ impl Runtime {
             core: Mutex::new(core),
             timekeeper: Arc::default(),
             planned: AtomicI64::new(i64::MAX),
+            next_expiry: AtomicI64::new(i64::MIN),
             handle: OnceLock::new(),
             this: Weak::clone(this),
         })
@@ -325,6 +328,7 @@ async fn keep_time(runtime: Weak<Runtime>, wake: Arc<Notify>) {
             this.retry_unsaved();
             if now.since(swept) >= TICK {
                 swept = now;
+                this.expire_approvals(now);
                 this.housekeeping(now);
             }
             this.pump();

@@ -218,6 +218,7 @@ impl QueueOps for Fake {
                 duplicate: false,
                 queue_position: Some(3),
                 idempotency_key: Some("no-signal:create:notion".into()),
+                approval_id: Some("apv-a-1".into()),
             }),
         });
         let actions: Result<Vec<_>, _> = actions.collect();

@@ -3,11 +3,14 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
+use super::approvals::{self, Ask};
 use super::rows::{EXECUTING, error_text, json, text, word};
 use crate::engine::idempotency::{self, Known, Verdict};
 use crate::engine::queue::{Item, Seq, Wait};
 use crate::server::backend::Refusal;
-use crate::wire::{ActionError, ActionRequest, ActionStatus, ActionType, ErrorCode, Platform, RetryConfig, Time};
+use crate::wire::{
+    ActionError, ActionRequest, ActionStatus, ActionType, ErrorCode, KeyCollision, Platform, RetryConfig, Time,
+};
 
 /// An action to accept.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub struct NewAction {
     pub key_expires_at: Time,
     /// What the index will hold; `seq` is given here.
     pub item: Item,
+    /// The decision it has to wait for.
+    pub approval: Option<Ask>,
 }
 
 /// What became of an action to accept.
@@ -33,6 +38,8 @@ pub struct NewAction {
 pub enum Stored {
     /// It is new, and waits.
     New(Item),
+    /// It is new, and waits for a decision until then.
+    Held(Time),
     /// An earlier one stands in for it.
     Duplicate {
         /// The earlier one's id.
@@ -93,6 +100,10 @@ fn submit_one(conn: &Connection, new: &NewAction, now: Time) -> Result<Stored, S
         )?
         .execute(params![seq, key, new.fingerprint, now.0, new.key_expires_at.0])?;
     }
+    if let Some(ask) = &new.approval {
+        approvals::hold(conn, seq, ask, now)?;
+        return Ok(Stored::Held(ask.expires_at));
+    }
     Ok(Stored::New(item))
 }
 
@@ -147,7 +158,7 @@ fn known_id(conn: &Connection, new: &NewAction) -> Result<Option<Stored>, StoreE
     if same_data && (action_type, platform) == (new.request.action_type, new.request.platform) {
         return Ok(Some(Stored::Duplicate { id: new.id.clone(), status }));
     }
-    Err(collision(format!("the id `{}` belongs to another action, with other content", new.id), new))
+    Err(collision(format!("the id `{}` belongs to another action, with other content", new.id), new, None))
 }
 
 /// A key that is known: a prevented duplicate, a refusal, or one that may be used anew.
@@ -164,7 +175,8 @@ fn known_key(conn: &Connection, key: &str, new: &NewAction, now: Time) -> Result
         })
         .optional()?;
     let Some((seq, fingerprint, expires_at, owner, status)) = found else { return Ok(None) };
-    let known = Known { fingerprint: &fingerprint, expires_at };
+    let in_flight = matches!(status, ActionStatus::Pending | ActionStatus::Executing);
+    let known = Known { fingerprint: &fingerprint, expires_at, in_flight };
     match (idempotency::judge(Some(known), &new.fingerprint, now), owner) {
         (Verdict::Duplicate, Some(id)) => {
             conn.prepare_cached(
@@ -174,7 +186,18 @@ fn known_key(conn: &Connection, key: &str, new: &NewAction, now: Time) -> Result
             Ok(Some(Stored::Duplicate { id, status }))
         }
         (Verdict::Collision, Some(id)) => {
-            Err(collision(format!("the idempotency key `{key}` was used for action {id} with other parameters"), new))
+            let message = format!("the idempotency key `{key}` was used for action {id} with other parameters");
+            let collided = KeyCollision {
+                at: now,
+                key: key.to_owned(),
+                action_id: id,
+                fingerprint,
+                offered: new.fingerprint.clone(),
+                source: new.request.source.clone(),
+                correlation_id: new.request.correlation_id.clone(),
+                user_id: new.request.user_id.clone(),
+            };
+            Err(collision(message, new, Some(&collided)))
         }
         // Forgotten, or its action is: the key is free.
         _ => {
@@ -184,22 +207,22 @@ fn known_key(conn: &Connection, key: &str, new: &NewAction, now: Time) -> Result
     }
 }
 
-fn collision(message: String, new: &NewAction) -> StoreError {
+/// The refusal of a collision; its details are enough to keep it.
+fn collision(message: String, new: &NewAction, collided: Option<&KeyCollision>) -> StoreError {
     let mut refusal = Refusal::new(ErrorCode::DuplicateError, message);
     refusal.platform = Some(new.request.platform);
-    refusal.details = Some(serde_json::json!({ "collision": true, "idempotencyKey": new.key }));
+    let mut details = serde_json::to_value(collided).unwrap_or_default();
+    if !details.is_object() {
+        details = serde_json::json!({});
+    }
+    details["collision"] = true.into();
+    details["idempotencyKey"] = new.key.clone().into();
+    refusal.details = Some(details);
     StoreError::Refused(Box::new(refusal))
 }
 
-/// Counts a refused collision; the submission itself left nothing.
-pub fn note_collision(conn: &Connection, key: &str, now: Time) -> Result<(), StoreError> {
-    conn.prepare_cached("UPDATE idempotency SET collisions = collisions + 1, last_collision_at = ? WHERE key = ?")?
-        .execute(params![now.0, key])?;
-    Ok(())
-}
-
 /// Reads a stored status, with `executing` taken from the queue's row.
-fn status(row: &rusqlite::Row<'_>, status: usize, state: usize) -> rusqlite::Result<ActionStatus> {
+pub(super) fn status(row: &rusqlite::Row<'_>, status: usize, state: usize) -> rusqlite::Result<ActionStatus> {
     let executing = row.get::<_, Option<i64>>(state)? == Some(EXECUTING);
     Ok(if executing { ActionStatus::Executing } else { word(row, status)? })
 }

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::StoreError;
 use super::actions::insert_queue;
 use super::rows::{EXECUTING, ITEM_COLUMNS, item, substitutable, word};
+use super::{StoreError, approvals};
 use crate::engine::idempotency;
 use crate::engine::queue::{Item, Seq, Wait};
 use crate::wire::{ActionStatus, ActionType, Platform, Priority, Time};
@@ -79,6 +79,9 @@ pub fn retry(
         ActionStatus::Failed | ActionStatus::InDoubt => {}
         ActionStatus::Pending | ActionStatus::Executing => return Ok(Restored::AlreadySo),
         other => return Ok(Restored::Conflict(format!("it is {other}, not failed"))),
+    }
+    if let Some(why) = approvals::forbids(conn, found.seq)? {
+        return Ok(Restored::Conflict(why));
     }
     if let Some(conflict) = reclaim_key(conn, &found, key_expires_at, now)? {
         return Ok(conflict);

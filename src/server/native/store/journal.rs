@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::StoreError;
 use super::rows::word;
+use super::{StoreError, keys};
 use crate::engine::circuit::Saved;
 use crate::engine::queue::Seq;
 use crate::wire::{CircuitTransition, Pause, PauseScope, Platform, Time};
@@ -156,11 +156,7 @@ pub fn auths(conn: &Connection) -> Result<Vec<(Platform, SavedAuth)>, StoreError
 /// Drops a bounded number of rows that are too old. Gives how many actions went and where to go on, if there is more.
 pub fn prune(conn: &Connection, from: Seq, now: Time) -> Result<(u64, Option<Seq>), StoreError> {
     conn.execute("DELETE FROM circuit_transitions WHERE at < ?", [now.minus(KEEP_TRANSITIONS).0])?;
-    let keys = conn.execute(
-        "DELETE FROM idempotency WHERE seq IN \
-         (SELECT seq FROM idempotency WHERE expires_at < ? ORDER BY seq LIMIT ?)",
-        [now.0, PRUNE_STEP],
-    )?;
+    let more_keys = keys::prune(conn, now.minus(KEEP_ACTIONS), now, PRUNE_STEP)?;
     let newest: Seq = conn.query_row("SELECT coalesce(max(seq), 0) FROM actions", [], |row| row.get(0))?;
     let oldest_allowed = now.minus(KEEP_ACTIONS).0;
     let mut query = conn.prepare_cached("SELECT seq, ended_at FROM actions WHERE seq > ? ORDER BY seq LIMIT ?")?;
@@ -178,11 +174,12 @@ pub fn prune(conn: &Connection, from: Seq, now: Time) -> Result<(u64, Option<Seq
             break;
         }
         conn.prepare_cached("DELETE FROM payloads WHERE seq = ?")?.execute([seq])?;
-        conn.prepare_cached("DELETE FROM queue WHERE seq = ? AND state >= 2")?.execute([seq])?;
+        conn.prepare_cached("DELETE FROM queue WHERE seq = ? AND state IN (2, 3)")?.execute([seq])?;
+        conn.prepare_cached("DELETE FROM approvals WHERE seq = ?")?.execute([seq])?;
         conn.prepare_cached("DELETE FROM actions WHERE seq = ?")?.execute([seq])?;
         dropped += 1;
     }
-    let more = (next > from && !young) || keys as i64 == PRUNE_STEP;
+    let more = (next > from && !young) || more_keys;
     Ok((dropped, more.then_some(next)))
 }
 

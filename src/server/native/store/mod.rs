@@ -4,9 +4,11 @@
 //! [`StoreError`]; nothing is acknowledged and lost.
 
 pub mod actions;
+pub mod approvals;
 pub mod dead;
 mod error;
 pub mod journal;
+pub mod keys;
 pub mod query;
 mod readers;
 mod rows;
@@ -101,6 +103,14 @@ impl Store {
     pub async fn close(&self) {
         self.writer.stop().await;
     }
+}
+
+/// What fits on a page, and whether more was read.
+fn page<T>(mut rows: Vec<T>, limit: u64) -> Result<(Vec<T>, bool), StoreError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    Ok((rows, more))
 }
 
 #[cfg(test)]

@@ -55,7 +55,11 @@ pub fn dead_count(conn: &Connection, dead: Dead) -> Result<u64, StoreError> {
 const fn dead_condition(dead: Dead) -> &'static str {
     // The numbers are places in `ActionStatus::ALL`; written out so that the partial index is used.
     match dead {
-        Dead::Failed => "a.status >= 3 AND a.status IN (3, 4)",
+        // What a person rejected, or nobody approved in time, is not to be driven again.
+        Dead::Failed => {
+            "a.status >= 3 AND a.status IN (3, 4) AND NOT EXISTS \
+             (SELECT 1 FROM approvals p WHERE p.seq = a.seq AND p.status IN (2, 3))"
+        }
         Dead::Removed => "a.status >= 3 AND a.status = 5",
     }
 }

@@ -8,8 +8,11 @@ use crate::wire::{
     ActionError, ActionRecord, ActionStatus, ActionType, Platform, Priority, QueueItem, QueueView, Time,
 };
 
-/// `queue.state`: 0 waits, 1 a worker has it, 2 an operator took it out, 3 in doubt, for a person to decide.
+/// `queue.state`: 0 waits, 1 a worker has it, 2 an operator took it out, 3 in doubt, for a person to look at, 4 waits for an
+/// approval.
 pub(super) const EXECUTING: i64 = 1;
+/// The state of what waits for an approval.
+const HELD: i64 = 4;
 
 /// A dead letter's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +114,11 @@ pub(super) fn queue_item(row: &Row<'_>) -> rusqlite::Result<(Seq, QueueItem)> {
         attempts,
         next_attempt_at: record.next_attempt_at,
         last_error: record.error,
-        waiting_for: (record.status == ActionStatus::InDoubt)
-            .then(|| "in doubt: the platform cannot tell whether it happened".to_owned()),
+        waiting_for: match record.status {
+            ActionStatus::InDoubt => Some("in doubt: the platform cannot tell whether it happened".to_owned()),
+            ActionStatus::Pending if row.get::<_, Option<i64>>(19)? == Some(HELD) => Some("approval".to_owned()),
+            _ => None,
+        },
         correlation_id: record.correlation_id,
         removed_by: row.get(20)?,
         ended_at: row.get::<_, Option<i64>>(11)?.map(Time),

@@ -11,7 +11,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes a file from its index to the next version.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE actions (
     seq             INTEGER PRIMARY KEY,
     id              TEXT    NOT NULL UNIQUE,
@@ -107,7 +108,37 @@ CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
-"];
+",
+    "
+CREATE INDEX idempotency_expiry ON idempotency (expires_at);
+CREATE INDEX idempotency_prevented ON idempotency (last_prevented_at) WHERE prevented > 0;
+CREATE INDEX idempotency_collided ON idempotency (last_collision_at) WHERE collisions > 0;
+CREATE TABLE collisions (
+    id             INTEGER PRIMARY KEY,
+    at             INTEGER NOT NULL,
+    key            TEXT    NOT NULL,
+    action_id      TEXT    NOT NULL,
+    fingerprint    TEXT    NOT NULL,
+    offered        TEXT    NOT NULL,
+    source         TEXT,
+    correlation_id TEXT,
+    user_id        TEXT
+);
+CREATE INDEX collisions_key ON collisions (key, id);
+CREATE TABLE approvals (
+    seq        INTEGER PRIMARY KEY,
+    status     INTEGER NOT NULL DEFAULT 0,
+    causes     TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    decided_at INTEGER,
+    decided_by TEXT,
+    reason     TEXT
+);
+CREATE INDEX approvals_pending ON approvals (expires_at) WHERE status = 0;
+CREATE INDEX approvals_decided ON approvals (status, decided_at) WHERE status > 0;
+",
+];
 
 /// The version this program writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;

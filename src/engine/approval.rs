@@ -1,0 +1,158 @@
+//! Which actions a person has to decide about first, and how much depends on the decision.
+
+use serde_json::Value;
+
+use crate::wire::{ActionType, ApprovalCause, Platform, RiskLevel};
+
+/// Items for one platform in one request beyond which they are a bulk.
+pub const BULK: usize = 10;
+
+/// What of an action matters here.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What it does.
+    pub action_type: ActionType,
+    /// Where.
+    pub platform: Platform,
+    /// Its parameters.
+    pub data: &'a Value,
+    /// Whether the caller asks for a decision.
+    pub requested: bool,
+    /// Changes for the same platform in the same request, this one included.
+    pub together: usize,
+}
+
+/// Why an action needs a decision, worst last; empty when it needs none. `rules` are those in force, `own_domains` the mail
+/// domains that are not outside.
+pub fn causes(asked: Asked<'_>, rules: &[ApprovalCause], own_domains: &[String]) -> Vec<ApprovalCause> {
+    let applies = |cause: &ApprovalCause| match cause {
+        ApprovalCause::Requested => asked.requested,
+        ApprovalCause::Deletes => asked.action_type == ActionType::Delete,
+        ApprovalCause::Bulk => asked.action_type != ActionType::Query && asked.together > BULK,
+        ApprovalCause::Permissions => permissions(asked).next().is_some(),
+        ApprovalCause::External => permissions(asked).any(|permission| is_outside(permission, own_domains)),
+    };
+    let in_force = |cause: &ApprovalCause| *cause == ApprovalCause::Requested || rules.contains(cause);
+    ApprovalCause::ALL.iter().copied().filter(|cause| in_force(cause) && applies(cause)).collect()
+}
+
+/// The permissions an action gives.
+fn permissions<'a>(asked: Asked<'a>) -> impl Iterator<Item = &'a Value> {
+    let given =
+        Some(asked.data).filter(|_| asked.platform == Platform::Drive && asked.action_type != ActionType::Query);
+    given.and_then(|data| data["permissions"].as_array()).into_iter().flatten()
+}
+
+/// Anyone with the link is outside; an address is, unless its domain is one of ours.
+fn is_outside(permission: &Value, own_domains: &[String]) -> bool {
+    let domain =
+        permission["domain"].as_str().or_else(|| permission["emailAddress"].as_str()?.rsplit_once('@').map(|p| p.1));
+    match domain {
+        Some(domain) => !own_domains.iter().any(|own| own.eq_ignore_ascii_case(domain)),
+        None => permission["type"] == "anyone",
+    }
+}
+
+/// How much harm a wrong decision does: the worst of its causes.
+pub fn risk(causes: &[ApprovalCause]) -> RiskLevel {
+    let each = causes.iter().map(|cause| match cause {
+        ApprovalCause::Requested => RiskLevel::Low,
+        ApprovalCause::Bulk => RiskLevel::Medium,
+        ApprovalCause::Deletes | ApprovalCause::Permissions => RiskLevel::High,
+        ApprovalCause::External => RiskLevel::Critical,
+    });
+    each.max().unwrap_or(RiskLevel::Low)
+}
+
+/// Parameters that say which object an action is about, most telling first.
+const NAMES: [&str; 11] = [
+    "title",
+    "name",
+    "text",
+    "page_id",
+    "pageId",
+    "cardId",
+    "fileId",
+    "channel",
+    "listId",
+    "spreadsheetId",
+    "database_id",
+];
+/// Longest name shown.
+const NAME_MAX: usize = 80;
+
+/// What is to be decided: `delete on notion: page_id p-7`.
+pub fn summary(action_type: ActionType, platform: Platform, data: &Value) -> String {
+    let named = NAMES.iter().find_map(|name| Some((name, data[*name].as_str()?)));
+    match named {
+        Some((name, value)) => {
+            let short: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(NAME_MAX).collect();
+            format!("{action_type} on {platform}: {name} {short}")
+        }
+        None => format!("{action_type} on {platform}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ALL: &[ApprovalCause] =
+        &[ApprovalCause::Deletes, ApprovalCause::Bulk, ApprovalCause::Permissions, ApprovalCause::External];
+
+    fn asked(action_type: ActionType, platform: Platform, data: &Value) -> Asked<'_> {
+        Asked { action_type, platform, data, requested: false, together: 1 }
+    }
+
+    #[test]
+    fn deletes_and_more_than_ten_items_need_a_decision() {
+        let data = json!({});
+        let page = asked(ActionType::Create, Platform::Notion, &data);
+        assert_eq!(causes(page, ALL, &[]), []);
+        assert_eq!(causes(Asked { together: BULK, ..page }, ALL, &[]), []);
+        assert_eq!(causes(Asked { together: BULK + 1, ..page }, ALL, &[]), [ApprovalCause::Bulk]);
+        let read = Asked { action_type: ActionType::Query, together: 500, ..page };
+        assert_eq!(causes(read, ALL, &[]), []);
+        let delete = Asked { action_type: ActionType::Delete, together: 11, ..page };
+        assert_eq!(causes(delete, ALL, &[]), [ApprovalCause::Deletes, ApprovalCause::Bulk]);
+        assert_eq!(causes(delete, &[], &[]), []);
+        assert_eq!(causes(Asked { requested: true, ..page }, &[], &[]), [ApprovalCause::Requested]);
+    }
+
+    #[test]
+    fn who_is_outside_depends_on_our_domains() {
+        let own = ["Company.com".to_owned()];
+        for (permission, outside) in [
+            (json!({"type": "user", "role": "reader", "emailAddress": "ana@company.com"}), false),
+            (json!({"type": "user", "role": "reader", "emailAddress": "x@evil-company.com"}), true),
+            (json!({"type": "domain", "role": "reader", "domain": "company.com"}), false),
+            (json!({"type": "anyone", "role": "reader"}), true),
+        ] {
+            let data = json!({"name": "f", "permissions": [permission]});
+            let found = causes(asked(ActionType::File, Platform::Drive, &data), ALL, &own);
+            let wanted = if outside { &ALL[2..] } else { &ALL[2..3] };
+            assert_eq!(found, wanted, "{permission}");
+        }
+        let data = json!({"permissions": [{"type": "anyone"}]});
+        assert_eq!(causes(asked(ActionType::Create, Platform::Notion, &data), ALL, &own), []);
+    }
+
+    #[test]
+    fn the_worst_cause_is_the_risk() {
+        use ApprovalCause::*;
+        assert_eq!(risk(&[Requested]), RiskLevel::Low);
+        assert_eq!(risk(&[Requested, Bulk]), RiskLevel::Medium);
+        assert_eq!(risk(&[Deletes, Bulk]), RiskLevel::High);
+        assert_eq!(risk(&[Permissions, External]), RiskLevel::Critical);
+    }
+
+    #[test]
+    fn a_summary_is_one_short_line() {
+        let words = summary(ActionType::Delete, Platform::Notion, &json!({"page_id": "p-7"}));
+        assert_eq!(words, "delete on notion: page_id p-7");
+        let words = summary(ActionType::Notify, Platform::Slack, &json!({"channel": "#x", "text": "a\nb".repeat(99)}));
+        assert!(words.starts_with("notify on slack: text a ba b") && words.len() < 120, "{words}");
+        assert_eq!(summary(ActionType::Query, Platform::Drive, &json!({})), "query on drive");
+    }
+}
