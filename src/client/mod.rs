@@ -4,6 +4,7 @@
 //! one typed method per endpoint. Methods that change something take an [`Approval`](crate::guard::Approval), which
 //! only the guard can make.
 
+mod approvals;
 mod changes;
 mod reads;
 mod transport;

@@ -2,9 +2,11 @@
 //! change layer before and after them.
 
 mod actions;
+mod approvals;
 mod configuration;
 mod control;
 mod documented;
+mod idempotency;
 mod logs;
 mod metrics;
 mod monitoring;
@@ -41,6 +43,8 @@ pub(super) fn all(sandbox: bool) -> OpenApiRouter<ServerState> {
         .merge(actions::routes())
         .merge(queue::routes())
         .merge(workflows::routes())
+        .merge(idempotency::routes())
+        .merge(approvals::routes())
         .merge(control::routes())
         .merge(service::routes())
         .merge(metrics::routes())

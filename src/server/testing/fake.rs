@@ -1,5 +1,6 @@
 //! A backend in memory: enough state to see what the routes do with it, every field filled.
 
+mod decisions;
 mod workflows;
 
 use std::collections::BTreeMap;
@@ -197,6 +198,12 @@ impl Backend for Fake {
         (!self.bare).then_some(&*self.config as &dyn ConfigOps)
     }
     fn logs(&self) -> Option<&dyn LogOps> {
+        (!self.bare).then_some(self)
+    }
+    fn idempotency(&self) -> Option<&dyn IdempotencyOps> {
+        (!self.bare).then_some(self)
+    }
+    fn approvals(&self) -> Option<&dyn ApprovalOps> {
         (!self.bare).then_some(self)
     }
     fn workflows(&self) -> Option<&dyn WorkflowOps> {

@@ -50,6 +50,14 @@ async fn everything_that_cannot_be_read_is_refused_in_the_envelope() {
         ("POST", "/admin/v1/actions", action(r#""color":1"#), 400, "color"),
         ("POST", "/admin/v1/actions", r#"{"type":"create","platform":"notion","data":[]}"#.into(), 400, "object"),
         ("POST", "/admin/v1/actions", format!("[{}]", action(r#""tags":["\n"]"#)), 400, "action 0: `tags`"),
+        ("GET", "/admin/v1/idempotency/keys?limit=0", String::new(), 400, "from 1 to 10000"),
+        ("GET", "/admin/v1/idempotency/keys?view=lost", String::new(), 400, "lost"),
+        ("GET", "/admin/v1/idempotency/keys/none", String::new(), 404, "key `none`"),
+        ("GET", "/admin/v1/approvals?status=decided", String::new(), 400, "decided"),
+        ("GET", "/admin/v1/approvals/none", String::new(), 404, "approval `none`"),
+        ("POST", "/api/approvals/apv-a-1/approve", "{}".into(), 400, "userId"),
+        ("POST", "/api/approvals/apv-a-1/reject", r#"{"userId":"ana"}"#.into(), 400, "reason"),
+        ("POST", "/api/approvals/apv-a-1/reject", r#"{"userId":"ana","reason":" "}"#.into(), 400, "`reason`"),
         ("GET", "/admin/v1/workflows?status=failed,lost", String::new(), 400, "lost"),
         ("GET", "/admin/v1/workflows?limit=0", String::new(), 400, "from 1 to 10000"),
         ("GET", "/admin/v1/workflows/none", String::new(), 404, "workflow none"),
@@ -123,6 +131,26 @@ async fn parameters_reach_the_backend_as_they_were_meant() {
     let ten = Duration::from_secs(10);
     assert_eq!(seen.drains[0], (Component::Executors, Some(Platform::Drive), ten));
     assert_eq!(seen.drains[1], (Component::Queue, None, Duration::from_millis(1)));
+}
+
+#[tokio::test]
+async fn a_decision_is_the_credentials_and_the_body_only_claims() {
+    let world = World::new();
+    let claim = r#"{"userId":"the boss"}"#;
+    let got = world.as_role(Role::Operator, "POST", "/api/approvals/apv-a-1/approve", claim, &[]).await;
+    let by = got.body["approvedBy"].as_str().unwrap();
+    assert!(by.starts_with("the boss (") && by.contains("operator"), "{by}");
+    let fields: Vec<&String> = got.body.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["status", "approvalId", "actionId", "approvedBy", "timestamp"]);
+    let got = world.as_role(Role::Viewer, "POST", "/api/approvals/apv-a-1/approve", claim, &[]).await;
+    assert_eq!(got.status, 403);
+    for (method, path, body, words) in [
+        ("POST", "/api/approvals/late/approve", claim, "rejected by ben"),
+        ("DELETE", "/admin/v1/idempotency/keys/locked", "", "action a-1 is pending"),
+    ] {
+        let got = world.ask(method, path, body).await;
+        assert!(got.status == 409 && got.text.contains(words), "{path}: {}", got.text);
+    }
 }
 
 #[tokio::test]

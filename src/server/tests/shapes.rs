@@ -109,6 +109,7 @@ async fn one_thing_carries_its_version() {
     let world = World::new();
     assert_eq!(world.ask("GET", "/admin/v1/queue/items/a-1", "").await.header("etag"), Some("\"4\""));
     assert_eq!(world.ask("GET", "/admin/v1/config/BATCH_SIZE", "").await.header("etag"), Some("\"0\""));
+    assert_eq!(world.ask("GET", "/admin/v1/idempotency/keys/sig%2F1", "").await.header("etag"), Some("\"4\""));
     for path in ["", "/rollback", "/rebuild"] {
         let path = format!("/admin/v1/workflows/invoice-001{path}");
         assert_eq!(world.ask("GET", &path, "").await.header("etag"), Some("\"12\""), "{path}");

@@ -58,6 +58,7 @@ fn action(id: &str, key: Option<&str>, title: &str) -> NewAction {
             workflow: u64::MAX,
             batch: 0,
         },
+        approval: None,
         request,
     }
 }
@@ -186,7 +187,8 @@ async fn what_is_no_database_or_of_the_future_is_refused_in_words() {
     conn.pragma_update(None, "user_version", 99).unwrap();
     drop(conn);
     let error = Store::open(folder.path()).err().unwrap();
-    assert_eq!(error.to_string(), "the database has schema version 99, this program knows up to 1");
+    let words = format!("the database has schema version 99, this program knows up to {}", schema::VERSION);
+    assert_eq!(error.to_string(), words);
 }
 
 #[tokio::test]
