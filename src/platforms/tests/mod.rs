@@ -4,6 +4,7 @@ mod contracts;
 mod google;
 mod odd_answers;
 mod operations;
+mod undo;
 mod with_sims;
 
 use std::collections::BTreeMap;

@@ -4,10 +4,10 @@ use super::*;
 use crate::sandbox::sim::{Fault, FaultSpec, SimOptions, Sims};
 
 /// Running simulators with clients for them.
-struct Ground {
-    sims: Sims,
-    clients: Clients,
-    env: BTreeMap<String, String>,
+pub(super) struct Ground {
+    pub(super) sims: Sims,
+    pub(super) clients: Clients,
+    pub(super) env: BTreeMap<String, String>,
     folder: std::path::PathBuf,
 }
 
@@ -18,7 +18,7 @@ impl Drop for Ground {
 }
 
 impl Ground {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let clock = Clock::system();
         let sims = Sims::start(SimOptions { clock: clock.clone(), ..SimOptions::default() }).await.unwrap();
         let folder = std::env::temp_dir().join(format!("opsctl-test-{:032x}", fastrand::u128(..)));
@@ -28,7 +28,7 @@ impl Ground {
         Ground { sims, clients, env, folder }
     }
 
-    async fn run(&self, platform: Platform, action: ActionType, data: Value) -> Value {
+    pub(super) async fn run(&self, platform: Platform, action: ActionType, data: Value) -> Value {
         let done = self.clients.execute(&call(platform, action, data)).await.unwrap();
         assert!(!done.served_by_marker);
         done.result

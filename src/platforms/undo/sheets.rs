@@ -171,20 +171,25 @@ fn number_format(cell: &Value) -> Value {
 struct Cell {
     row: usize,
     column: usize,
+    /// Whether nothing was sent for it: it is part of an appended row all the same.
+    left_out: bool,
     was: Value,
     field: Field,
 }
 
 /// What the action wrote, cell by cell, as the area shows it now. What an append wrote was blank before.
 fn written(done: &Done, area: &Area) -> Vec<Cell> {
-    let blank = json!({"userEnteredValue": {}});
+    let (before, blank) = (done.before.as_ref().unwrap_or(&Value::Null), json!(""));
+    let mut rows = rows_written(&done.data());
+    if is_appended(done) {
+        let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+        rows.iter_mut().for_each(|row| row.resize(width, Value::Null));
+    }
     let mut cells = Vec::new();
-    for (row, values) in rows_written(&done.data()).iter().enumerate() {
-        for (at, sent) in values.iter().enumerate().filter(|(_, sent)| !sent.is_null()) {
-            let was = match done.action_type {
-                ActionType::Update => done.before.as_ref().map_or(&blank, |b| &b["cells"][row][at]),
-                _ => &blank,
-            };
+    for (row, values) in rows.iter().enumerate() {
+        for (at, sent) in values.iter().enumerate().filter(|(_, sent)| is_appended(done) || !sent.is_null()) {
+            let sent = if sent.is_null() { &blank } else { sent };
+            let was = &before["cells"][row][at];
             let now = area.cell(row, at);
             let field = Field {
                 name: format!("{}{}", column(area.column + at + 1), area.row + row + 1),
@@ -192,10 +197,14 @@ fn written(done: &Done, area: &Area) -> Vec<Cell> {
                 is_ours: holds(now, sent),
                 now: shown(&now["formattedValue"]),
             };
-            cells.push(Cell { row, column: at, was: was.clone(), field });
+            cells.push(Cell { row, column: at, left_out: *sent == blank, was: was.clone(), field });
         }
     }
     cells
+}
+
+fn is_appended(done: &Done) -> bool {
+    done.action_type != ActionType::Update
 }
 
 fn same_value(a: &Value, b: &Value) -> bool {
@@ -254,11 +263,8 @@ fn shows_number(number: f64, cell: &Value, typed: &str) -> bool {
 
 /// Where it was written.
 fn place(done: &Done) -> (&str, &str) {
-    let range = match done.action_type {
-        ActionType::Update => done.before.as_ref().and_then(|b| b["range"].as_str()),
-        _ => None,
-    };
-    let range = range.or_else(|| done.id("updatedRange")).unwrap_or_default();
+    let kept = done.before.as_ref().and_then(|b| b["range"].as_str());
+    let range = kept.or_else(|| done.id("updatedRange")).unwrap_or_default();
     (done.id("spreadsheetId").unwrap_or_default(), range)
 }
 
@@ -268,7 +274,7 @@ pub async fn undo(session: &Session, done: &Done, force: bool) -> Result<Undone,
         return Ok(Undone::Already(format!("the spreadsheet has no {range} any more")));
     };
     let cells = written(done, &area);
-    if done.action_type == ActionType::Create
+    if is_appended(done)
         && let Some(row) = moved(&cells)
     {
         let row = area.row + row + 1;
@@ -280,11 +286,15 @@ pub async fn undo(session: &Session, done: &Done, force: bool) -> Result<Undone,
         Verdict::Changed(how) => return Ok(Undone::ChangedSince(format!("{range} was changed since: {how}"))),
         Verdict::PutBack(places) => places,
     };
-    let with_format = done.action_type == ActionType::Update;
-    let requests: Vec<Value> = places.iter().map(|at| put_back(&area, &cells[*at], with_format)).collect();
-    // All of the cells or none.
-    let url = session.at(&["spreadsheets", &format!("{id}:batchUpdate")]);
-    let ask = Ask::write("spreadsheets.batchUpdate", Method::POST, url, json!({"requests": requests}));
+    let ask = if is_appended(done) {
+        let url = session.at(&["spreadsheets", id, "values", &format!("{range}:clear")]);
+        Ask::write("values.clear", Method::POST, url, json!({}))
+    } else {
+        // All of the cells or none.
+        let requests: Vec<Value> = places.iter().map(|at| put_back(&area, &cells[*at])).collect();
+        let url = session.at(&["spreadsheets", &format!("{id}:batchUpdate")]);
+        Ask::write("spreadsheets.batchUpdate", Method::POST, url, json!({"requests": requests}))
+    };
     session.ask(ask).await?;
     let (_, fields) = split(written(done, &Area::read(session, id, range).await?));
     Ok(confirm(range, &fields))
@@ -294,21 +304,21 @@ fn split(cells: Vec<Cell>) -> (Vec<(usize, usize, Value)>, Vec<Field>) {
     cells.into_iter().map(|cell| ((cell.row, cell.column, cell.was), cell.field)).unzip()
 }
 
-fn put_back(area: &Area, (row, column, was): &(usize, usize, Value), with_format: bool) -> Value {
-    let fields = if with_format { "userEnteredValue,userEnteredFormat.numberFormat" } else { "userEnteredValue" };
+fn put_back(area: &Area, (row, column, was): &(usize, usize, Value)) -> Value {
     json!({"updateCells": {
         "start": {"sheetId": area.sheet, "rowIndex": area.row + row, "columnIndex": area.column + column},
         "rows": [{"values": [was]}],
-        "fields": fields,
+        "fields": "userEnteredValue,userEnteredFormat.numberFormat",
     }})
 }
 
 /// A row of which nothing is left although several cells were written: it is somebody else's, and is never blanked.
 fn moved(cells: &[Cell]) -> Option<usize> {
-    let rows = cells.chunk_by(|a, b| a.row == b.row);
-    rows.filter(|row| row.len() > 1 && row.iter().all(|c| !c.field.is_ours && !c.field.is_back))
-        .map(|r| r[0].row)
-        .next()
+    let strange = |cell: &&Cell| !cell.field.is_ours && !cell.field.is_back;
+    cells.chunk_by(|a, b| a.row == b.row).find_map(|row| {
+        let sent: Vec<&Cell> = row.iter().filter(|c| !c.left_out).collect();
+        (sent.len() > 1 && sent.iter().all(strange)).then(|| row[0].row)
+    })
 }
 
 pub async fn inspect(session: &Session, done: &Done) -> Result<Seen, PlatformError> {
@@ -317,8 +327,7 @@ pub async fn inspect(session: &Session, done: &Done) -> Result<Seen, PlatformErr
         return Ok(Seen::Missing(format!("the spreadsheet has no {range}")));
     };
     let (_, fields) = split(written(done, &area));
-    let appended = done.action_type != ActionType::Update;
-    Ok(match appended && fields.iter().all(|f| f.is_back) {
+    Ok(match is_appended(done) && fields.iter().all(|f| f.is_back) {
         true => Seen::Missing(format!("{range} is blank")),
         false => seen(&fields),
     })
@@ -375,6 +384,7 @@ mod tests {
         let cell = |row, is_ours, is_back| Cell {
             row,
             column: 0,
+            left_out: false,
             was: Value::Null,
             field: Field { name: String::new(), is_back, is_ours, now: String::new() },
         };

@@ -121,9 +121,13 @@ impl Operation {
         Operation { name, effect: Effect::Delete }
     }
 
-    /// Whether a fault's or counter's filter means this operation: its name, its effect, or `write` for any change.
-    pub(super) fn matches(self, filter: &str) -> bool {
-        filter == self.name || filter == self.effect.as_str() || (filter == "write" && self.effect != Effect::Read)
+    /// Whether a fault's filter means this operation on this object: its name, its effect, or `write` for any change,
+    /// with an object's id behind it for that object alone.
+    pub(super) fn matches(self, filter: &str, object: &str) -> bool {
+        let (filter, only) = filter.split_once(' ').map_or((filter, None), |(filter, only)| (filter, Some(only)));
+        let meant =
+            filter == self.name || filter == self.effect.as_str() || (filter == "write" && self.effect != Effect::Read);
+        meant && only.is_none_or(|only| only == object)
     }
 }
 
@@ -146,6 +150,11 @@ impl Call {
     /// The path's segments, for matching.
     pub(super) fn segments(&self) -> Vec<&str> {
         self.path.iter().map(String::as_str).collect()
+    }
+
+    /// What it is about: an id or a range, as the path's last segment has it.
+    pub(super) fn object(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
     }
 
     /// A query parameter.
@@ -315,7 +324,8 @@ mod tests {
     #[test]
     fn a_filter_means_a_name_an_effect_or_any_write() {
         let trash = Operation::delete("pages.trash");
-        assert!(["pages.trash", "delete", "write"].into_iter().all(|f| trash.matches(f)));
-        assert!(!trash.matches("create") && !Operation::read("search").matches("write"));
+        assert!(["pages.trash", "delete", "write", "delete p1"].into_iter().all(|f| trash.matches(f, "p1")));
+        assert!(["create", "delete p2"].into_iter().all(|f| !trash.matches(f, "p1")));
+        assert!(!Operation::read("search").matches("write", ""));
     }
 }

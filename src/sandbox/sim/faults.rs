@@ -48,7 +48,7 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining: Option<u32>,
     /// Only for these requests: `read`, `write`, `create`, `update`, `delete`, or an operation's name
-    /// (`chat.postMessage`).
+    /// (`chat.postMessage`); with the id of one object behind it, only for that one (`files.trash 1AbC`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
 }
@@ -132,11 +132,11 @@ impl Faults {
     }
 
     /// The fault that hits this request, if one does; a counted one has then one less to give.
-    pub(super) fn hit(&mut self, api: Api, operation: Operation) -> Option<Fault> {
+    pub(super) fn hit(&mut self, api: Api, operation: Operation, object: &str) -> Option<Fault> {
         let at = self.active.iter().position(|f| {
             f.api == api
                 && f.spec.fault != Fault::Down
-                && f.spec.only.as_deref().is_none_or(|filter| operation.matches(filter))
+                && f.spec.only.as_deref().is_none_or(|filter| operation.matches(filter, object))
         })?;
         let fault = self.active[at].spec.fault;
         if let Some(left) = &mut self.active[at].spec.remaining {
@@ -158,9 +158,9 @@ mod tests {
         let mut faults = Faults::default();
         faults.add(Api::Notion, FaultSpec::from(Fault::Html).times(2).only("create"));
         let (create, read) = (Operation::create("pages.create"), Operation::read("search"));
-        assert_eq!(faults.hit(Api::Notion, read), None);
-        assert_eq!(faults.hit(Api::Trello, create), None);
-        assert_eq!([(); 3].map(|()| faults.hit(Api::Notion, create)), [Some(Fault::Html), Some(Fault::Html), None]);
+        assert_eq!(faults.hit(Api::Notion, read, ""), None);
+        assert_eq!(faults.hit(Api::Trello, create, ""), None);
+        assert_eq!([(); 3].map(|()| faults.hit(Api::Notion, create, "")), [Some(Fault::Html), Some(Fault::Html), None]);
     }
 
     #[test]

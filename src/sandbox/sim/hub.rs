@@ -77,7 +77,7 @@ pub(super) async fn answer(
     let operation = operation(api, &call);
     let flight = Flight::take_off(&hub, api, operation);
 
-    let fault = lock(&hub.faults).hit(api, operation);
+    let fault = lock(&hub.faults).hit(api, operation, call.object());
     if fault.is_some() {
         flight.count(|stats| stats.faulted += 1);
     }
@@ -142,7 +142,7 @@ impl Hub {
             Api::Google => google::handle(&mut lock(&self.keys), call, now),
             Api::Status => lock(&self.feeds).handle(call, now),
         };
-        flight.count(|stats| stats.done(operation, reply.ok, &reply.created));
+        flight.count(|stats| stats.done(operation, call.object(), &reply));
         reply
     }
 

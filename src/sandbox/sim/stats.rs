@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{Api, Created, Effect, Operation};
+use super::api::{Api, Effect, Operation, Reply};
 
 /// Counts of one API since it started or was reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct ApiStats {
     /// Objects made, by title, name or text.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub created_by_name: BTreeMap<String, u64>,
+    /// Changes that were really made to objects that were there, by operation and object: `files.trash 1AbC`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub changed: BTreeMap<String, u64>,
 }
 
 impl ApiStats {
@@ -47,11 +50,14 @@ impl ApiStats {
         self.max_in_flight = self.max_in_flight.max(self.in_flight);
     }
 
-    pub(super) fn done(&mut self, operation: Operation, ok: bool, created: &[Created]) {
-        if ok && operation.effect != Effect::Read {
+    pub(super) fn done(&mut self, operation: Operation, object: &str, reply: &Reply) {
+        if reply.ok && operation.effect != Effect::Read {
             self.writes += 1;
         }
-        for object in created {
+        if reply.ok && matches!(operation.effect, Effect::Update | Effect::Delete) {
+            *self.changed.entry(format!("{} {object}", operation.name)).or_default() += 1;
+        }
+        for object in &reply.created {
             *self.created_by_name.entry(object.name.clone()).or_default() += 1;
             for marker in &object.markers {
                 *self.created_by_marker.entry(marker.clone()).or_default() += 1;

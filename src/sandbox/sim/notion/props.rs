@@ -164,7 +164,11 @@ fn rich_item(at: &str, index: usize, item: &Value) -> Result<Value, Reply> {
              was `{length}`."
         )));
     }
-    Ok(plain(content, item["text"].get("link")))
+    let mut shown = plain(content, item["text"].get("link").filter(|link| !link.is_null()));
+    for (name, value) in item["annotations"].as_object().into_iter().flatten() {
+        shown["annotations"][name] = value.clone();
+    }
+    Ok(shown)
 }
 
 /// A rich text item without formatting.

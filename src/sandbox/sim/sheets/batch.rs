@@ -124,7 +124,9 @@ impl Book {
                     cell.entered =
                         Cell::extended(&value["userEnteredValue"]).ok_or("userEnteredValue is not a value")?;
                 }
-                if wants("userEnteredFormat") {
+                if fields.contains(&"userEnteredFormat.numberFormat") {
+                    cell.set_number_format(value["userEnteredFormat"].get("numberFormat"));
+                } else if wants("userEnteredFormat") {
                     cell.format = value["userEnteredFormat"].clone();
                 }
                 if wants("note") {

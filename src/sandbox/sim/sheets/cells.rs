@@ -78,11 +78,21 @@ impl Cell {
         } else if let Some(n) = typed_number(trimmed) {
             Entered::Number(n)
         } else if let Some(date) = iso_date(trimmed) {
-            self.format = json!({"numberFormat": {"type": "DATE", "pattern": "yyyy-mm-dd"}});
+            self.set_number_format(Some(&json!({"type": "DATE", "pattern": "yyyy-mm-dd"})));
             Entered::Number(f64::from((date - EPOCH).get_days()))
         } else {
             Entered::Text(text.to_owned())
         };
+    }
+
+    /// Changes the number format alone; nothing is left of an empty format.
+    pub(super) fn set_number_format(&mut self, number_format: Option<&Value>) {
+        let mut format = self.format.as_object().cloned().unwrap_or_default();
+        match number_format {
+            Some(number_format) => _ = format.insert("numberFormat".into(), number_format.clone()),
+            None => _ = format.remove("numberFormat"),
+        }
+        self.format = if format.is_empty() { Value::Null } else { Value::Object(format) };
     }
 
     /// The text a person sees.

@@ -35,7 +35,7 @@ impl Book {
         }))
     }
 
-    /// The cells of one range. Zeros are left out, as in all answers of this API.
+    /// The cells of one range. Zeros are left out, as in all answers of this API, and so is what is empty at the end.
     fn data(&self, range: Range) -> Value {
         let tab = &self.tabs[range.tab];
         let (end_row, end_column) = range.ends(tab);
@@ -43,9 +43,12 @@ impl Book {
         let mut rows = Vec::new();
         for row in range.row..filled {
             let end = tab.cells[row].len().min(end_column).max(range.column);
-            let values: Vec<Value> = (range.column..end).map(|column| self.cell_json(range.tab, row, column)).collect();
+            let mut values: Vec<Value> =
+                (range.column..end).map(|column| self.cell_json(range.tab, row, column)).collect();
+            trim(&mut values);
             rows.push(if values.is_empty() { json!({}) } else { json!({"values": values}) });
         }
+        trim(&mut rows);
         let mut data = Map::new();
         if range.row > 0 {
             data.insert("startRow".into(), json!(range.row));
@@ -79,5 +82,12 @@ impl Book {
             out.insert("note".into(), json!(note));
         }
         Value::Object(out)
+    }
+}
+
+/// Drops empty objects at the end.
+fn trim(list: &mut Vec<Value>) {
+    while list.last().is_some_and(|v| v.as_object().is_some_and(Map::is_empty)) {
+        list.pop();
     }
 }

@@ -72,6 +72,9 @@ impl Trello {
                 return Err(bad("idList"));
             }
             card.board.clone_from(&target.board);
+            if card.list != list {
+                card.pos = self.bottom(list);
+            }
             list.clone_into(&mut card.list);
         }
         match param(params, "closed") {
