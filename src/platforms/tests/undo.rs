@@ -59,7 +59,8 @@ impl Ground {
     /// A request of somebody else.
     async fn meddle(&self, platform: Platform, method: Method, path: &[&str], body: Value) {
         let session = self.clients.session(platform, LIMIT);
-        let url = session.at_with(path, if platform == Platform::Drive { &[("supportsAllDrives", "true")] } else { &[] });
+        let url =
+            session.at_with(path, if platform == Platform::Drive { &[("supportsAllDrives", "true")] } else { &[] });
         let ask = Ask { request: "test", effect: Effect::Write, method, url, payload: Payload::Json(body) };
         session.ask(ask).await.unwrap();
     }
@@ -85,18 +86,41 @@ impl Ground {
             undo,
         };
         let new = json!({"Status": "Done", "Priority": null, "due_date": "2027-01-01", "Notes": "new", "assignee": []});
-        let change = json!({"cardId": card, "name": "New", "desc": "", "due": null, "listId": other_list, "closed": true});
+        let change =
+            json!({"cardId": card, "name": "New", "desc": "", "due": null, "listId": other_list, "closed": true});
         let values = json!([["changed", null, "=D2*3"], ["1500", "2026-11-01", "TRUE"]]);
         let whole: &[_] = &[("supportsAllDrives", "true"), ("fields", "*")];
-        let cells: &[_] = &[("ranges", "Log"), ("fields", "sheets.data.rowData.values(userEnteredValue,userEnteredFormat)")];
+        let cells: &[_] =
+            &[("ranges", "Log"), ("fields", "sheets.data.rowData.values(userEnteredValue,userEnteredFormat)")];
         vec![
-            case(Notion, Update, "pages.update", json!({"page_id": page, "title": "New", "properties": new}), &["pages", &page], &[]),
+            case(
+                Notion,
+                Update,
+                "pages.update",
+                json!({"page_id": page, "title": "New", "properties": new}),
+                &["pages", &page],
+                &[],
+            ),
             case(Notion, Delete, "pages.restore", json!({"page_id": page}), &["pages", &page], &[]),
             case(Trello, Update, "cards.restore", change, &["cards", &card], &[]),
             case(Trello, Delete, "cards.restore", json!({"cardId": card}), &["cards", &card], &[]),
-            case(Drive, Update, "files.update", json!({"fileId": file, "name": "b.txt", "folderId": folder["fileId"]}), &["files", &file], whole),
+            case(
+                Drive,
+                Update,
+                "files.update",
+                json!({"fileId": file, "name": "b.txt", "folderId": folder["fileId"]}),
+                &["files", &file],
+                whole,
+            ),
             case(Drive, Delete, "files.untrash", json!({"fileId": file}), &["files", &file], whole),
-            case(Sheets, Update, "spreadsheets.batchUpdate", json!({"range": "Log!C2:E3", "values": values}), &["spreadsheets", &book], cells),
+            case(
+                Sheets,
+                Update,
+                "spreadsheets.batchUpdate",
+                json!({"range": "Log!C2:E3", "values": values}),
+                &["spreadsheets", &book],
+                cells,
+            ),
         ]
     }
 
@@ -110,7 +134,8 @@ impl Ground {
         ]});
         let properties = json!({"Status": "To do", "Priority": "High", "Due Date": "2026-12-01", "Notes": bold,
                                 "Assignee": [me["id"]]});
-        let page = self.run(Platform::Notion, ActionType::Create, json!({"title": "Old", "properties": properties})).await;
+        let page =
+            self.run(Platform::Notion, ActionType::Create, json!({"title": "Old", "properties": properties})).await;
         page["pageId"].as_str().unwrap().to_string()
     }
 
@@ -120,8 +145,14 @@ impl Ground {
         use Platform::{Drive, Notion, Sheets, Trello};
         let rows = json!({"range": "Log", "values": [["wf-9", "2026-11-01", true, "=1+1"], [1500, null]]});
         vec![
-            (self.act(Notion, Create, json!({"title": "Task", "properties": {"Status": "To do"}})).await, "pages.trash"),
-            (self.act(Trello, Create, json!({"name": "Task", "desc": "text", "due": "2026-12-01"})).await, "cards.archive"),
+            (
+                self.act(Notion, Create, json!({"title": "Task", "properties": {"Status": "To do"}})).await,
+                "pages.trash",
+            ),
+            (
+                self.act(Trello, Create, json!({"name": "Task", "desc": "text", "due": "2026-12-01"})).await,
+                "cards.archive",
+            ),
             (self.act(Drive, File, json!({"name": "a.txt", "content": "text"})).await, "files.trash"),
             (self.act(Drive, Create, json!({"name": "Folder", "mimeType": drive::FOLDER})).await, "files.trash"),
             (self.act(Sheets, Create, rows).await, "values.clear"),
@@ -250,8 +281,12 @@ async fn what_somebody_changed_since_is_left_alone_unless_forced() {
         let title = json!({"properties": {"Name": {"title": [{"text": {"content": "Theirs"}}]}}});
         match case.platform {
             Platform::Notion => ground.meddle(case.platform, Method::PATCH, &["pages", id], title).await,
-            Platform::Trello => ground.meddle(case.platform, Method::PUT, &["cards", id], json!({"name": "Theirs"})).await,
-            Platform::Drive => ground.meddle(case.platform, Method::PATCH, &["files", id], json!({"name": "Theirs"})).await,
+            Platform::Trello => {
+                ground.meddle(case.platform, Method::PUT, &["cards", id], json!({"name": "Theirs"})).await
+            }
+            Platform::Drive => {
+                ground.meddle(case.platform, Method::PATCH, &["files", id], json!({"name": "Theirs"})).await
+            }
             _ => _ = ground.run(case.platform, ActionType::Update, json!({"range": "Log!C2", "value": "Theirs"})).await,
         }
         assert!(matches!(ground.seen(&done).await, Seen::Altered(how) if how.contains("Theirs")));
@@ -283,11 +318,14 @@ async fn what_the_action_did_not_write_stops_nothing_and_stays() {
 #[tokio::test]
 async fn appended_rows_that_changed_are_left_alone_unless_a_trace_is_there() {
     let ground = Ground::start().await;
-    let append = |values: Value| ground.act(Platform::Sheets, ActionType::Create, json!({"range": "Log", "values": values}));
+    let append =
+        |values: Value| ground.act(Platform::Sheets, ActionType::Create, json!({"range": "Log", "values": values}));
     let done = append(json!([["wf-9", "step", null]])).await;
     let range = done.result["updatedRange"].as_str().unwrap().to_string();
     let row: u64 = range.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
-    let write = |cell: String, value: Value| ground.run(Platform::Sheets, ActionType::Update, json!({"range": cell, "value": value}));
+    let write = |cell: String, value: Value| {
+        ground.run(Platform::Sheets, ActionType::Update, json!({"range": cell, "value": value}))
+    };
     // In a cell that the action left empty, and in one that it wrote.
     for cell in ["C", "B"] {
         write(format!("Log!{cell}{row}"), json!("theirs")).await;
@@ -306,7 +344,9 @@ async fn appended_rows_that_changed_are_left_alone_unless_a_trace_is_there() {
     let body = json!({"requests": [{"deleteDimension": {"range": range}}]});
     ground.meddle(Platform::Sheets, Method::POST, &["spreadsheets", &book], body).await;
     for force in [false, true] {
-        assert!(matches!(ground.undo(&done, force).await, Undone::ChangedSince(how) if how.contains("rows have moved")));
+        assert!(
+            matches!(ground.undo(&done, force).await, Undone::ChangedSince(how) if how.contains("rows have moved"))
+        );
     }
     let read = ground.run(Platform::Sheets, ActionType::Query, json!({"range": format!("Log!A{row}:B{row}")})).await;
     assert_eq!(read["values"], json!([["wf-11", "other"]]));
@@ -382,7 +422,9 @@ async fn messages_and_comments_are_a_persons_business() {
     let ground = Ground::start().await;
     let notify = ground.act(Slack, Notify, json!({"channel": "#general", "text": "invoice <1> & more"})).await;
     let channel = notify.result["channel"].as_str().unwrap();
-    let send = format!("opsctl slack send --channel {channel} --text \"Previous notification was in error, please disregard\"");
+    let send = format!(
+        "opsctl slack send --channel {channel} --text \"Previous notification was in error, please disregard\""
+    );
     assert_eq!(plan(&notify).way, Way::Manual(vec![send]));
     assert_eq!(ground.seen(&notify).await, Seen::Present);
     let error = ground.clients.undo(&notify, true, LIMIT).await.unwrap_err();
