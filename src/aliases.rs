@@ -62,6 +62,8 @@ const fn verb(name: &'static str, also: &'static [&'static str], class: Class) -
 /// Every verb of this build. A test compares it with the parser.
 pub const VERBS: &[Verb] = &[
     verb("api", &[], Class::M3),
+    verb("backup create", &[], Class::M1),
+    verb("backup verify", &[], Class::R),
     verb("cache clear", &[], Class::M1),
     verb("check health", &[], Class::Rx),
     verb("circuit history", &[], Class::R),
@@ -120,6 +122,7 @@ pub const VERBS: &[Verb] = &[
     verb("sandbox traffic", &[], Class::M1),
     verb("sandbox up", &[], Class::M1),
     verb("serve", &[], Class::M1),
+    verb("state backups", &[], Class::R),
     verb("system status", &[], Class::R),
     verb("test auth", &[], Class::Rx),
     verb("token create", &[], Class::M3),

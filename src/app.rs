@@ -19,7 +19,7 @@ use crate::output::{Output, Report, Style};
 use crate::platforms::{Clients, Credentials, Endpoints};
 use crate::sandbox::Place;
 use crate::settings::{ContextKind, Settings};
-use crate::wire::{EffectKind, Time};
+use crate::wire::{EffectKind, Job, Time};
 
 /// What every command is handed.
 pub struct App {
@@ -130,6 +130,12 @@ impl App {
         let credentials = Credentials::from_env(&env);
         self.output.redactor.add(&credentials.secrets());
         Ok(Clients::new(self.endpoints().await?, credentials, self.clock.clone()))
+    }
+
+    /// Shows how far a job is, as long as what is returned lives.
+    pub fn follow(&self) -> impl FnMut(&Job) + use<> {
+        let bar = self.output.progress(0, "start");
+        move |job| bar.at(&job.step, job.done, job.total)
     }
 
     /// Keeps a sandbox that is being watched from stopping by itself.

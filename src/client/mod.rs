@@ -6,6 +6,7 @@
 
 mod approvals;
 mod changes;
+mod jobs;
 mod reads;
 mod transport;
 mod workflows;

@@ -13,7 +13,7 @@ use crate::http::{Failure, HeaderMap, HeaderValue, Http, Method, Options, Reply,
 use crate::platforms::Delivery;
 use crate::secret::Secret;
 use crate::wire::{
-    ErrorBody, ErrorCode, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_REQUEST_ID, HEADER_TICKET,
+    ErrorBody, ErrorCode, ErrorDetail, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_REQUEST_ID, HEADER_TICKET,
 };
 
 /// Retries of a read or a keyed write, after the first try.
@@ -99,6 +99,11 @@ impl Orchestrator {
     ) -> anyhow::Result<T> {
         let key = format!("{}:{method}:{path}", approval.key());
         self.call(method, path, body, Effect::Change { approval, key, if_version }).await
+    }
+
+    /// Has something looked at that takes a request of its own; asking twice changes nothing.
+    pub(super) async fn ask<T: DeserializeOwned>(&self, path: &str, body: Option<&impl Serialize>) -> anyhow::Result<T> {
+        self.call(Method::POST, path, body, Effect::Read).await
     }
 
     /// Any method and path, for `opsctl api`. Without an approval only GET is possible.
@@ -232,6 +237,12 @@ impl Orchestrator {
         TryFailure { fault, retry: retry.then_some(None) }
     }
 
+    /// An error that came inside an answer, as a fault.
+    pub(super) fn fault(&self, detail: ErrorDetail, path: &str) -> Fault {
+        let hint = hint_of(detail.code, path, self.context());
+        Fault::new(kind_of(detail.code, 500), detail.message).code(detail.code).hint(hint)
+    }
+
     /// An answer that is not a success, as a fault: the documented envelope when it is one, the first line otherwise.
     fn refused(&self, reply: &Reply) -> Fault {
         let Ok(envelope) = serde_json::from_slice::<ErrorBody>(&reply.body) else {
@@ -345,6 +356,7 @@ fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
         }
         ErrorCode::NotFound if path.contains("/workflows") => "list them with `opsctl workflow list`",
         ErrorCode::NotFound if path.contains("/config/") => "list them with `opsctl config list`",
+        ErrorCode::NotFound if path.contains("/backups/") => "list them with `opsctl state backups`",
         ErrorCode::NotFound if path.contains("/tokens/") => "list them with `opsctl token list`",
         ErrorCode::NotFound => "`opsctl api spec` lists what can be asked",
         ErrorCode::ValidationError => "correct what the message names; `--help` says what the command takes",

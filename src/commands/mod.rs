@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod args;
+pub mod backup;
 pub mod brakes;
 pub mod cache;
 pub mod check;
@@ -31,6 +32,7 @@ pub mod rate_limits;
 pub mod restart;
 pub mod sandbox;
 pub mod serve;
+pub mod state;
 pub mod system;
 pub mod test;
 mod text;
@@ -93,6 +95,8 @@ commands! {
     "maintenance" => Maintenance(verbs maintenance::Verb),
     "token" => Token(verbs token::Verb),
     "api" => Api(alone api::ApiArgs),
+    "backup" => Backup(verbs backup::Verb),
+    "state" => State(verbs state::Verb),
     "db" => Db(verbs component::Db),
     "eventbus" => Eventbus(verbs component::Eventbus),
     "context" => Context(verbs context::Verb),

@@ -21,6 +21,15 @@ impl Progress {
         self.0.inc(1);
     }
 
+    /// How far it is, and what it is at.
+    pub fn at(&self, what: &str, done: u64, total: u64) {
+        if self.0.message() != what {
+            self.0.set_message(what.to_owned());
+        }
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
     /// Writes a line above the bar through `write`, so that neither overwrites the other.
     pub fn around(&self, write: impl FnOnce()) {
         self.0.suspend(write);

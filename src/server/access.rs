@@ -24,6 +24,8 @@ const CHANGES: &[(&str, &str, Role)] = &[
     ("DELETE", "/admin/v1/idempotency/keys/{key}", Role::Operator),
     ("POST", "/api/approvals/{id}/approve", Role::Operator),
     ("POST", "/api/approvals/{id}/reject", Role::Operator),
+    ("POST", "/admin/v1/backups", Role::Operator),
+    ("POST", "/admin/v1/backups/{id}/verify", Role::Operator),
     ("POST", "/admin/v1/workflows", Role::Operator),
     ("POST", "/admin/v1/workflows/{id}/compensate", Role::Operator),
     ("POST", "/admin/v1/workflows/{id}/resolve", Role::Operator),

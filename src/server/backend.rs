@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::jobs::Progress;
 use crate::wire::*;
 
 /// A refusal, ready to be the documented error envelope.
@@ -102,6 +103,10 @@ pub trait Backend: Send + Sync {
     }
     /// Actions that wait for a person's decision.
     fn approvals(&self) -> Option<&dyn ApprovalOps> {
+        None
+    }
+    /// Backups and restores.
+    fn backups(&self) -> Option<&dyn BackupOps> {
         None
     }
 }
@@ -276,4 +281,19 @@ pub trait ApprovalOps: Send + Sync {
     fn approve<'a>(&'a self, id: &'a str, request: ApproveRequest, cx: &'a ChangeContext) -> Answer<'a, Approved>;
     /// Ends the action without running it. `CONFLICT` as for an approval.
     fn reject<'a>(&'a self, id: &'a str, request: RejectRequest, cx: &'a ChangeContext) -> Answer<'a, Rejected>;
+}
+
+/// Backups and restores. All but the listing take their time: routes run them as jobs.
+pub trait BackupOps: Send + Sync {
+    /// All backups, newest first.
+    fn list(&self) -> Answer<'_, BackupList>;
+    /// Makes one while the work goes on; it is there only once all of it is on the disk.
+    fn create<'a>(
+        &'a self,
+        request: BackupRequest,
+        cx: &'a ChangeContext,
+        progress: &'a Progress,
+    ) -> Answer<'a, BackupMade>;
+    /// Compares one with its manifest and restores it into a scratch folder. What is wrong with it is in the verdict.
+    fn verify<'a>(&'a self, id: &'a str, progress: &'a Progress) -> Answer<'a, BackupVerdict>;
 }

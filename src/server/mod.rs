@@ -11,6 +11,7 @@ pub mod config;
 pub mod extract;
 pub mod gate;
 pub mod host;
+pub mod jobs;
 pub mod journal;
 pub mod lock;
 pub mod native;

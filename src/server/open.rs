@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::audit::Audit;
 use super::config::ConfigRegistry;
+use super::jobs::Jobs;
 use super::lock::DataDirLock;
 use super::native::{NativeBackend, NativeOptions};
 use super::replay::Replays;
@@ -80,6 +81,7 @@ impl Server {
             tokens,
             audit,
             replays,
+            jobs: Jobs::new(clock.clone()),
             clock,
             environment,
             started_at,

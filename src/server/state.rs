@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::audit::Audit;
 use super::backend::{
-    ApprovalOps, Backend, CircuitOps, ConfigOps, IdempotencyOps, LimitOps, LogOps, MetricsOps, QueueOps, Refusal,
-    ServiceOps, WorkflowOps,
+    ApprovalOps, Backend, BackupOps, CircuitOps, ConfigOps, IdempotencyOps, LimitOps, LogOps, MetricsOps, QueueOps,
+    Refusal, ServiceOps, WorkflowOps,
 };
+use super::jobs::Jobs;
 use super::refuse::unsupported;
 use super::replay::Replays;
 use super::telemetry::LogLine;
@@ -28,6 +29,8 @@ pub struct ServerState {
     pub audit: Arc<Audit>,
     /// First answers by `Idempotency-Key`.
     pub replays: Arc<Replays>,
+    /// Work that takes longer than an answer may.
+    pub jobs: Jobs,
     /// The service's clock.
     pub clock: Clock,
     /// The environment word: `production`, `staging`, `sandbox`.
@@ -75,6 +78,8 @@ groups! {
     idempotency: IdempotencyOps, "idempotency keys";
     /// Actions that wait for a decision.
     approvals: ApprovalOps, "approvals";
+    /// Backups and restores.
+    backups: BackupOps, "backups";
 }
 
 impl ServerState {

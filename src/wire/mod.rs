@@ -5,11 +5,13 @@
 
 mod action;
 mod approval;
+mod backup;
 mod circuit;
 mod config;
 mod error;
 mod health;
 mod idempotency;
+mod job;
 mod limits;
 mod logs;
 mod metrics;
@@ -22,11 +24,13 @@ mod workflow;
 pub(crate) use action::words;
 pub use action::*;
 pub use approval::*;
+pub use backup::*;
 pub use circuit::*;
 pub use config::*;
 pub use error::*;
 pub use health::*;
 pub use idempotency::*;
+pub use job::*;
 pub use limits::*;
 pub use logs::*;
 pub use metrics::*;

@@ -1,6 +1,7 @@
 //! Nothing acknowledged is lost, nothing keyed is done twice: a real `opsctl serve` killed at random moments, stopped,
-//! filled to its limit, and given a store that is damaged, unwritable or full.
+//! filled to its limit, given a store that is damaged, unwritable or full, and taken back to a backup.
 
+mod backups;
 mod full_queue;
 mod kill_loop;
 #[path = "../served/mod.rs"]

@@ -207,6 +207,13 @@ fn service() -> Vec<Def> {
         def("THROTTLE_PER_USER", Kind::PerMinute, Some("off"), Part::Queue, "actions a minute for one user"),
         def("THROTTLE_PER_WORKFLOW", Kind::PerMinute, Some("off"), Part::Queue, "actions a minute for one workflow"),
         def(
+            "BACKUP_KEEP",
+            Kind::Count { min: 1, max: 1000 },
+            Some("14"),
+            Part::None,
+            "backups that are kept; the newest verified one always is",
+        ),
+        def(
             "USE_BACKUP_CREDENTIALS",
             Kind::Flag,
             Some("false"),

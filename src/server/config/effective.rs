@@ -146,6 +146,8 @@ pub struct Effective {
     pub throttle_per_user: Option<u32>,
     /// Actions a minute for one workflow; `None` is no limit.
     pub throttle_per_workflow: Option<u32>,
+    /// Backups that are kept, 1 to 1000.
+    pub backup_keep: usize,
     /// Whether `<NAME>_BACKUP` credentials are used where they are set.
     pub use_backup_credentials: bool,
     /// Credentials that are set, by variable name; backups already stand in when they are to be used.
@@ -220,6 +222,7 @@ impl Effective {
             caching: Caching { enabled: values.flag("ENABLE_CACHING"), ttl: values.span("CACHE_TTL") },
             throttle_per_user: value("THROTTLE_PER_USER").and_then(|v| v.parse().ok()),
             throttle_per_workflow: value("THROTTLE_PER_WORKFLOW").and_then(|v| v.parse().ok()),
+            backup_keep: values.size("BACKUP_KEEP"),
             use_backup_credentials,
             credentials: credentials.collect(),
             ids: DefaultIds {

@@ -15,5 +15,5 @@ mod value;
 
 pub use defs::{Def, FALLBACKS, all, find, not_ours};
 pub use effective::{Batching, Caching, CircuitSettings, DefaultIds, Effective, PlatformSettings, RateLimit};
-pub use registry::{ConfigRegistry, Expired};
+pub use registry::{ConfigRegistry, Expired, SETTINGS_FILE};
 pub use value::{Kind, Unit};

@@ -23,7 +23,7 @@ use super::slot::{Kept, Slot};
 type KeptFile = BTreeMap<String, Kept>;
 
 /// Plain values that were set at run time.
-const SETTINGS_FILE: &str = "settings.json";
+pub const SETTINGS_FILE: &str = "settings.json";
 /// Secret values that were set at run time.
 const SECRETS_FILE: &str = "secrets.json";
 /// Longest value accepted, in bytes; a key file's JSON has about 2400.

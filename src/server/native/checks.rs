@@ -7,31 +7,40 @@ use super::store::{journal, query};
 use crate::server::backend::Refusal;
 use crate::wire::{CheckLine, Component, ComponentCheck, ExecutorHealth, Platform};
 
-struct Lines {
+/// Lines of a check, each with the time since the one before it.
+pub(super) struct Lines {
     lines: Vec<CheckLine>,
     last: Instant,
 }
 
 impl Lines {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Lines { lines: Vec::new(), last: Instant::now() }
     }
 
-    fn add(&mut self, name: &str, ok: bool, detail: impl Into<String>) {
+    pub(super) fn add(&mut self, name: &str, ok: bool, detail: impl Into<String>) {
         let took_ms = (self.last.elapsed().as_secs_f64() * 1e5).round() / 100.0;
         self.lines.push(CheckLine { name: name.into(), ok, detail: detail.into(), took_ms });
         self.last = Instant::now();
     }
 
-    fn add_result<E: std::fmt::Display>(&mut self, name: &str, result: Result<(bool, String), E>) {
+    pub(super) fn add_result<E: std::fmt::Display>(&mut self, name: &str, result: Result<(bool, String), E>) {
         match result {
             Ok((ok, detail)) => self.add(name, ok, detail),
             Err(error) => self.add(name, false, error.to_string()),
         }
     }
 
+    pub(super) fn all_ok(&self) -> bool {
+        self.lines.iter().all(|line| line.ok)
+    }
+
+    pub(super) fn into_checks(self) -> Vec<CheckLine> {
+        self.lines
+    }
+
     fn done(self, component: Component) -> ComponentCheck {
-        ComponentCheck { component, ok: self.lines.iter().all(|line| line.ok), checks: self.lines }
+        ComponentCheck { component, ok: self.all_ok(), checks: self.lines }
     }
 }
 

@@ -6,6 +6,7 @@
 //! sent when the service died is looked for on the platform before it is sent again.
 
 mod approvals;
+mod backup;
 mod batch;
 mod bus;
 mod cache;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use self::backup::Backups;
 use self::calls::Calls;
 use self::core::Core;
 use self::runtime::{Makings, Runtime};
@@ -38,7 +40,8 @@ use crate::clock::Clock;
 use crate::error::{Fault, Kind};
 use crate::platforms::{Clients, Endpoints};
 use crate::server::backend::{
-    ApprovalOps, Backend, CircuitOps, ConfigOps, IdempotencyOps, LimitOps, LogOps, MetricsOps, QueueOps, ServiceOps,
+    ApprovalOps, Backend, BackupOps, CircuitOps, ConfigOps, IdempotencyOps, LimitOps, LogOps, MetricsOps, QueueOps,
+    ServiceOps,
 };
 use crate::server::config::ConfigRegistry;
 use crate::server::telemetry::{LogLine, Part, Telemetry};
@@ -91,11 +94,12 @@ impl NativeBackend {
         let (recovered, waiting) = restore(&store, &mut core).map_err(|error| unusable(&file, &error))?;
         options.telemetry.log(
             LogLine::info(Part::Service, "Started")
-                .field("environment", options.environment)
+                .field("environment", options.environment.clone())
                 .field("waiting", waiting)
                 .field("foundExecuting", recovered),
         );
         let makings = Makings {
+            backups: Backups::open(&options.data_dir, options.environment),
             data_dir: options.data_dir,
             clock: options.clock,
             store,
@@ -157,11 +161,9 @@ impl Backend for NativeBackend {
             "logs",
             "idempotency",
             "approvals",
+            "backups",
         ];
-        let missing = [
-            ("workflows", "this version executes single actions only"),
-            ("backups", "this version has no backups; copy the data folder while the service is stopped"),
-        ];
+        let missing = [("workflows", "this version executes single actions only")];
         let native = native.into_iter().map(|name| (name, Capability { support: Support::Native, caveat: None }));
         let missing = missing
             .into_iter()
@@ -202,6 +204,10 @@ impl Backend for NativeBackend {
     }
 
     fn approvals(&self) -> Option<&dyn ApprovalOps> {
+        Some(&*self.runtime)
+    }
+
+    fn backups(&self) -> Option<&dyn BackupOps> {
         Some(&*self.runtime)
     }
 }

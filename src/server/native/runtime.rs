@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
+use super::backup::Backups;
 use super::bus::{Bus, Event};
 use super::cache::Cache;
 use super::calls::{Calls, credentials};
@@ -39,6 +40,7 @@ pub(super) struct Runtime {
     pub calls: Arc<dyn Calls>,
     pub bus: Bus,
     pub cache: Cache,
+    pub backups: Backups,
     pub parts: Mutex<Parts>,
     /// Ends and returns that could not be written yet.
     pub unsaved: Mutex<Vec<Unsaved>>,
@@ -60,6 +62,7 @@ pub(super) struct Runtime {
 
 /// What a runtime is made from.
 pub(super) struct Makings {
+    pub backups: Backups,
     pub data_dir: PathBuf,
     pub clock: Clock,
     pub store: Store,
@@ -84,6 +87,7 @@ impl Runtime {
             telemetry: makings.telemetry,
             calls: calls(Weak::clone(this)),
             cache: Cache::default(),
+            backups: makings.backups,
             parts: Mutex::new(Parts::new(now)),
             unsaved: Mutex::default(),
             settled: Notify::new(),

@@ -3,6 +3,7 @@
 
 mod actions;
 mod approvals;
+mod backups;
 mod configuration;
 mod control;
 mod documented;
@@ -50,6 +51,7 @@ pub(super) fn all(sandbox: bool) -> OpenApiRouter<ServerState> {
         .merge(metrics::routes())
         .merge(logs::routes())
         .merge(configuration::routes())
+        .merge(backups::routes())
         .merge(people::routes());
     if sandbox { routes.merge(service::sandbox_routes()) } else { routes }
 }

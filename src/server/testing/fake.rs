@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::server::backend::*;
 use crate::server::config::ConfigRegistry;
+use crate::server::jobs::Progress;
 use crate::wire::*;
 
 /// What the routes handed on, by name.
@@ -207,6 +208,9 @@ impl Backend for Fake {
         (!self.bare).then_some(self)
     }
     fn workflows(&self) -> Option<&dyn WorkflowOps> {
+        (!self.bare).then_some(self)
+    }
+    fn backups(&self) -> Option<&dyn BackupOps> {
         (!self.bare).then_some(self)
     }
 }
@@ -537,5 +541,48 @@ impl LogOps for Fake {
             total: 1,
             oldest: Some(self.now()),
         })
+    }
+}
+
+fn backup(now: Time) -> Backup {
+    Backup {
+        id: "2026-11-23T10-15-00Z".into(),
+        created_at: now,
+        kind: BackupKind::Safety,
+        full: true,
+        version: "0.1.0".into(),
+        schema_version: 1,
+        environment: "sandbox".into(),
+        note: Some("before a restore".into()),
+        bytes: 4096,
+        workflows: 3,
+        actions: 9,
+        queue_items: 2,
+        verified_at: Some(now),
+    }
+}
+
+impl BackupOps for Fake {
+    fn list(&self) -> Answer<'_, BackupList> {
+        ready(BackupList {
+            backups: vec![backup(self.now())],
+            damaged: vec!["2026-11-22T10-15-00Z: its manifest cannot be read".into()],
+            keep: 14,
+            folder: "/srv/opsctl/backups".into(),
+        })
+    }
+    fn create<'a>(
+        &'a self,
+        request: BackupRequest,
+        cx: &'a ChangeContext,
+        _progress: &'a Progress,
+    ) -> Answer<'a, BackupMade> {
+        self.note(cx);
+        let backup = Backup { full: request.full, ..backup(self.now()) };
+        ready(BackupMade { backup, took_ms: 12, removed: vec!["2026-11-01T10-15-00Z".into()] })
+    }
+    fn verify<'a>(&'a self, id: &'a str, _progress: &'a Progress) -> Answer<'a, BackupVerdict> {
+        let line = CheckLine { name: "files".into(), ok: true, detail: "1 file".into(), took_ms: 0.2 };
+        ready(BackupVerdict { id: id.into(), ok: true, checks: vec![line] })
     }
 }

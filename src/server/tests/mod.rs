@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use super::audit::Audit;
 use super::config::ConfigRegistry;
+use super::jobs::Jobs;
 use super::replay::Replays;
 use super::state::ServerState;
 use super::testing::fake::Fake;
@@ -66,6 +67,7 @@ fn state_in(dir: &Scratch, bare: bool) -> (ServerState, Arc<Fake>) {
         tokens: Arc::new(Tokens::open(dir.path(), clock.now()).unwrap()),
         audit: Arc::new(Audit::open(dir.path()).unwrap()),
         replays: Arc::new(Replays::open(dir.path(), clock.now()).unwrap()),
+        jobs: Jobs::new(clock.clone()),
         started_at: clock.now(),
         clock,
         environment: "sandbox".into(),
@@ -209,6 +211,10 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/admin/v1/tokens", ""),
     ("POST", "/admin/v1/tokens", r#"{"name":"ci","role":"viewer"}"#),
     ("DELETE", "/admin/v1/tokens/{id}", ""),
+    ("GET", "/admin/v1/backups", ""),
+    ("POST", "/admin/v1/backups", r#"{"full":true}"#),
+    ("POST", "/admin/v1/backups/2026-11-23T10-15-00Z/verify", ""),
+    ("GET", "/admin/v1/jobs/{job}", ""),
     ("GET", "/admin/v1/audit", ""),
     ("POST", "/admin/v1/clock", r#"{"offsetMs":1000}"#),
 ];
@@ -217,5 +223,7 @@ const CALLS: &[(&str, &str, &str)] = &[
 async fn calls(world: &World) -> Vec<(&'static str, String, &'static str)> {
     let made = world.ask("POST", "/admin/v1/tokens", r#"{"name":"spare","role":"viewer"}"#).await;
     let id = made.body["token"]["id"].as_str().unwrap().to_owned();
-    CALLS.iter().map(|(method, path, body)| (*method, path.replace("{id}", &id), *body)).collect()
+    let job = world.state.jobs.start("look", None, |_| async { Ok(()) }).unwrap().id;
+    let filled = |path: &str| path.replace("{id}", &id).replace("{job}", &job);
+    CALLS.iter().map(|(method, path, body)| (*method, filled(path), *body)).collect()
 }

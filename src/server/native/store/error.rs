@@ -39,7 +39,7 @@ pub struct Trouble {
 }
 
 impl StoreError {
-    pub(super) fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
+    pub(in crate::server::native) fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
         let text = format!("cannot {what} {}: {error}", path.display());
         match error.kind() {
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(text),

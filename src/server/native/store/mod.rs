@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub use error::{StoreError, Trouble};
 pub use readers::Readers;
 pub use rows::{Dead, substitutable};
+pub(super) use schema::{CHECKPOINT_PAGES, ensure_whole, open_reader, prepare, set_checkpoints};
 pub use writer::Writer;
 
 use rusqlite::Connection;

@@ -140,6 +140,9 @@ CREATE INDEX approvals_decided ON approvals (status, decided_at) WHERE status > 
 ",
 ];
 
+/// Pages in the log at which a commit brings them into the file.
+pub const CHECKPOINT_PAGES: i64 = 4000;
+
 /// The version this program writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
@@ -150,11 +153,16 @@ pub fn prepare(conn: &mut Connection) -> Result<(), StoreError> {
     conn.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: the WAL is synced at every commit, so an acknowledged action survives a power cut.
     conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    set_checkpoints(conn, true)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(conn)?;
     // Now that the log is whole again, the file has all of it: a start begins with one file.
     checkpoint(conn)
+}
+
+/// Whether commits bring the log into the file when it is long.
+pub fn set_checkpoints(conn: &Connection, on: bool) -> Result<(), StoreError> {
+    Ok(conn.pragma_update(None, "wal_autocheckpoint", if on { CHECKPOINT_PAGES } else { 0 })?)
 }
 
 /// Brings the log into the file.

@@ -1,0 +1,86 @@
+//! Work that goes on after the orchestrator has answered: started, then asked about until it ends.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Explained, Fault, Kind};
+use crate::guard::Approval;
+use crate::http::Method;
+use crate::wire::*;
+
+use super::Orchestrator;
+use super::reads::segment;
+
+const NO_BODY: Option<&()> = None;
+/// Between two questions about a job: short at first, since most are.
+const ASK_EVERY: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(500)];
+
+impl Orchestrator {
+    /// All backups.
+    pub async fn backups(&self) -> anyhow::Result<BackupList> {
+        self.get("/admin/v1/backups").await
+    }
+
+    /// Makes a backup.
+    pub async fn create_backup(
+        &self,
+        approval: &Approval,
+        request: &BackupRequest,
+        told: impl FnMut(&Job),
+    ) -> anyhow::Result<BackupMade> {
+        let job = self.change(approval, Method::POST, "/admin/v1/backups", Some(request), None).await?;
+        self.outcome(job, told).await
+    }
+
+    /// Has a backup looked at. It changes nothing but the note of when it was last found whole.
+    pub async fn verify_backup(&self, id: &str, told: impl FnMut(&Job)) -> anyhow::Result<BackupVerdict> {
+        self.look(&format!("/admin/v1/backups/{}/verify", segment(id)), NO_BODY, told).await
+    }
+
+    /// Starts a job that only looks, and waits for what it saw.
+    async fn look<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Option<&impl Serialize>,
+        told: impl FnMut(&Job),
+    ) -> anyhow::Result<T> {
+        let job = self.ask(path, body).await?;
+        self.outcome(job, told).await
+    }
+
+    /// Waits until a job ends, and gives what came of it. `told` hears how far it is.
+    pub(super) async fn outcome<T: DeserializeOwned>(
+        &self,
+        mut job: Job,
+        mut told: impl FnMut(&Job),
+    ) -> anyhow::Result<T> {
+        let path = format!("/admin/v1/jobs/{}", segment(&job.id));
+        let mut pause = ASK_EVERY[0];
+        while job.state == JobState::Running {
+            told(&job);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(ASK_EVERY[1]);
+            job = self.get(&path).await.map_err(|error| match Explained::from_error(&error).kind {
+                Kind::NotFound => interrupted(&job.what).into(),
+                _ => error,
+            })?;
+        }
+        if let Some(error) = job.error {
+            return Err(self.fault(error, &path).into());
+        }
+        serde_json::from_value(job.result.unwrap_or_default()).map_err(|error| {
+            Fault::new(Kind::Failed, format!("what came of `{}` cannot be read", job.what))
+                .because(error.to_string())
+                .hint("is this the orchestrator's address? check it with `opsctl context check`")
+                .into()
+        })
+    }
+}
+
+fn interrupted(what: &str) -> Fault {
+    Fault::new(Kind::Failed, format!("`{what}` was interrupted"))
+        .because("the orchestrator was started anew meanwhile")
+        .hint("see what there is with `opsctl state backups`, then repeat the command")
+}

@@ -1,0 +1,24 @@
+//! `opsctl state`: what is stored, and what of it is kept in backups.
+
+mod backups;
+
+use clap::Subcommand;
+
+use crate::app::App;
+use crate::error::Outcome;
+
+/// Stored state
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// List the backups
+    Backups(backups::BackupsArgs),
+}
+
+impl Verb {
+    /// Runs it.
+    pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Backups(args) => backups::run(app, args).await,
+        }
+    }
+}
