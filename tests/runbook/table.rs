@@ -195,6 +195,11 @@ const TOOLS: &[Line] = &[
     line("config:get ENABLE_IDEMPOTENCY", Has(&["name", "value", "source"])).holds(|a| is(a, "/value", "true")),
     // The host's disk may be full.
     line("maintenance:daily", Exactly(&["checks"])).code(&[0, 3]).holds(seven_lines),
+    line("backup:create --full", Has(&["id", "bytes", "tookMs"])).seen(backups),
+    line("backup:verify --last", Has(&["id", "ok", "checks"]))
+        .after(&["backup create"])
+        .holds(|a| is(a, "/ok", true)),
+    line("state:backups", Has(&["backups", "keep"])).after(&["backup create"]).holds(|a| some(a, "/backups")),
     line("queue:pause", Has(CHANGED)).seen(pauses),
     line("queue:resume", Has(CHANGED)).seen(pauses),
     line("resume:processing", Has(CHANGED)).after(&["queue pause"]).seen(pauses),
@@ -303,6 +308,10 @@ const PLATFORM_DOWN: &[Line] = &[
 
 fn pauses(ground: &Ground) -> Value {
     ground.get("/admin/v1/pauses")
+}
+
+fn backups(ground: &Ground) -> Value {
+    ground.get("/admin/v1/backups")["backups"].clone()
 }
 
 fn restarts(ground: &Ground, component: &str) -> Value {
