@@ -13,7 +13,8 @@ use crate::http::{Failure, HeaderMap, HeaderValue, Http, Method, Options, Reply,
 use crate::platforms::Delivery;
 use crate::secret::Secret;
 use crate::wire::{
-    ErrorBody, ErrorCode, ErrorDetail, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_REQUEST_ID, HEADER_TICKET,
+    ErrorBody, ErrorCode, ErrorDetail, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_REQUEST_ID,
+    HEADER_TICKET,
 };
 
 /// Retries of a read or a keyed write, after the first try.
@@ -102,7 +103,11 @@ impl Orchestrator {
     }
 
     /// Has something looked at that takes a request of its own; asking twice changes nothing.
-    pub(super) async fn ask<T: DeserializeOwned>(&self, path: &str, body: Option<&impl Serialize>) -> anyhow::Result<T> {
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> anyhow::Result<T> {
         self.call(Method::POST, path, body, Effect::Read).await
     }
 

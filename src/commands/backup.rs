@@ -4,10 +4,10 @@ use std::io;
 
 use clap::{Args, Subcommand};
 
+use super::text::bytes;
 use crate::app::App;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
-use super::text::bytes;
 use crate::output::{Page, Report, Table};
 use crate::wire::{BackupMade, BackupRequest, BackupVerdict};
 

@@ -196,9 +196,7 @@ const TOOLS: &[Line] = &[
     // The host's disk may be full.
     line("maintenance:daily", Exactly(&["checks"])).code(&[0, 3]).holds(seven_lines),
     line("backup:create --full", Has(&["id", "bytes", "tookMs"])).seen(backups),
-    line("backup:verify --last", Has(&["id", "ok", "checks"]))
-        .after(&["backup create"])
-        .holds(|a| is(a, "/ok", true)),
+    line("backup:verify --last", Has(&["id", "ok", "checks"])).after(&["backup create"]).holds(|a| is(a, "/ok", true)),
     line("state:backups", Has(&["backups", "keep"])).after(&["backup create"]).holds(|a| some(a, "/backups")),
     line("queue:pause", Has(CHANGED)).seen(pauses),
     line("queue:resume", Has(CHANGED)).seen(pauses),

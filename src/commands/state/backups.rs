@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::error::Outcome;
 use crate::commands::text::bytes;
+use crate::error::Outcome;
 use crate::output::{Page, Report, Table, records_of};
 use crate::wire::BackupList;
 

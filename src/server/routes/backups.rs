@@ -54,11 +54,7 @@ async fn create(
 #[utoipa::path(post, path = "/admin/v1/backups/{id}/verify", operation_id = "verifyBackup", tag = "backups",
     params(("id" = String, Path, description = "The backup's id")),
     responses((status = 202, description = "The job that looks", body = Job)))]
-async fn verify(
-    State(state): State<ServerState>,
-    change: Change,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+async fn verify(State(state): State<ServerState>, change: Change, Path(id): Path<String>) -> Result<Response, Refusal> {
     state.backups()?;
     let shared = state.clone();
     let job = state.jobs.start("backup verify", Some(change.audit_id), |progress| async move {

@@ -21,9 +21,7 @@ use crate::server::backend::{Answer, BackupOps, ChangeContext, Refusal};
 use crate::server::config::SETTINGS_FILE;
 use crate::server::jobs::Progress;
 use crate::server::telemetry::{LogLine, Part};
-use crate::wire::{
-    BackupKind, BackupList, BackupMade, BackupManifest, BackupRequest, BackupVerdict, ErrorCode,
-};
+use crate::wire::{BackupKind, BackupList, BackupMade, BackupManifest, BackupRequest, BackupVerdict, ErrorCode};
 
 /// The metrics' database, in the data folder and in a full backup.
 const METRICS: &str = "metrics.db";
@@ -102,7 +100,8 @@ impl Runtime {
             let manifest = describe(&draft, &order, names, now, environment, &progress)?;
             draft.finish(manifest)
         });
-        work.await.unwrap_or_else(|e| Err(Refusal::new(ErrorCode::UnknownError, format!("the backup ended early: {e}"))))
+        work.await
+            .unwrap_or_else(|e| Err(Refusal::new(ErrorCode::UnknownError, format!("the backup ended early: {e}"))))
     }
 }
 
@@ -247,9 +246,7 @@ impl BackupOps for Runtime {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
     let ended = tokio::task::spawn_blocking(work).await;
     ended.unwrap_or_else(|e| Err(Refusal::new(ErrorCode::UnknownError, format!("it ended early: {e}"))))
 }
