@@ -199,7 +199,7 @@ fn shown(cell: &Value) -> String {
     }
 }
 
-pub(super) fn looks_like_date(text: &str) -> bool {
+fn looks_like_date(text: &str) -> bool {
     text.len() >= 6
         && text.starts_with(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_digit() || " -/.:TZ+".contains(c))

@@ -68,6 +68,23 @@ fn of_trashing(done: &Done, data: &Data<'_>) -> UndoPlan {
     UndoPlan::new(done, "File restore", format!("take file {id} out of the trash"), way)
 }
 
+pub fn by_hand(done: &Done) -> Vec<String> {
+    let data = done.data();
+    let id = done.id("fileId").unwrap_or_else(|| file_id(&data));
+    let mut lines = match done.action_type {
+        ActionType::Create | ActionType::File => vec![format!("opsctl drive delete {id}")],
+        ActionType::Delete => vec![format!("Restore file {id} from Drive's trash.")],
+        _ => Vec::new(),
+    };
+    if let (ActionType::Update, Some(image)) = (done.action_type, image(done, &data)) {
+        let (name, parents) = (image.get("name"), image.get("parents"));
+        lines.extend(name.map(|name| format!("Rename file {id} back to {}.", shown(name))));
+        lines.extend(parents.map(|p| format!("Move file {id} back into folder {}.", ids(p).join(", "))));
+    }
+    lines.push(format!("The file: {}", link(done, id)));
+    lines
+}
+
 fn is_folder(data: &Data<'_>) -> bool {
     data.text("mimeType") == Some(FOLDER)
 }
@@ -104,7 +121,7 @@ pub async fn before(session: &Session, action: ActionType, data: &Data<'_>) -> R
 /// What the file was before an update. The folders that it left are in the result too.
 fn image(done: &Done, data: &Data<'_>) -> Option<Value> {
     let mut image = done.before.clone().unwrap_or_else(|| json!({}));
-    if data.get("folderId").is_some() && image["parents"].is_null() {
+    if data.get("folderId").is_some() && image.get("parents").is_none() {
         image["parents"] = done.result["previousParents"].clone();
     }
     let complete = (data.get("name").is_none() || image["name"].is_string())

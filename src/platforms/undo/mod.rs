@@ -11,6 +11,7 @@ mod notion;
 mod sheets;
 mod slack;
 mod trello;
+mod typed;
 
 use std::time::Duration;
 
@@ -146,6 +147,22 @@ pub fn plan(done: &Done) -> UndoPlan {
         (Platform::Slack, _) => slack::plan(done),
         (Platform::Drive, _) => drive::plan(done),
         (Platform::Sheets, _) => sheets::plan(done),
+    }
+}
+
+/// What a person does where the platform refused an undo, command by command. For an action that only a person can
+/// undo, the lines of its plan.
+pub fn by_hand(done: &Done) -> Vec<String> {
+    match plan(done).way {
+        Way::Nothing(_) => Vec::new(),
+        Way::Manual(lines) => lines,
+        Way::Request => match done.platform {
+            Platform::Notion => notion::by_hand(done),
+            Platform::Trello => trello::by_hand(done),
+            Platform::Drive => drive::by_hand(done),
+            Platform::Sheets => sheets::by_hand(done),
+            Platform::Slack => Vec::new(),
+        },
     }
 }
 

@@ -62,9 +62,7 @@ fn of_changing(done: &Done, id: &str) -> UndoPlan {
             lines.extend(lost.iter().map(|(name, why)| {
                 format!("Put {name} back by hand, from the page's history: {}", why.as_str().unwrap_or_default())
             }));
-            let others = done.before.as_ref().and_then(|b| b["properties"].as_object()).into_iter().flatten();
-            let value = |of: &Value| of.as_object().and_then(|o| o.values().next()).map_or("empty".into(), plain);
-            lines.extend(others.map(|(name, was)| format!("Put {name} back by hand: it was {}", value(was))));
+            lines.extend(back_to(done));
             Way::Manual(lines)
         }
         (false, Some(before), None) if before["properties"].is_object() => Way::Request,
@@ -74,6 +72,25 @@ fn of_changing(done: &Done, id: &str) -> UndoPlan {
         ]),
     };
     UndoPlan::new(done, "Page restore", format!("put back the properties of page {id}"), way)
+}
+
+pub fn by_hand(done: &Done) -> Vec<String> {
+    let data = done.data();
+    let id = done.id("pageId").or_else(|| data.text("page_id")).unwrap_or_default();
+    let mut lines = match done.action_type {
+        ActionType::Create => vec![format!("opsctl notion delete {id}")],
+        ActionType::Delete => vec![format!("Restore page {id} from Notion's trash.")],
+        _ => back_to(done).collect(),
+    };
+    lines.push(format!("The page: {}", done.id("url").map_or_else(|| page_url(id), str::to_string)));
+    lines
+}
+
+/// What each property was, for a person who puts it back.
+fn back_to(done: &Done) -> impl Iterator<Item = String> {
+    let value = |of: &Value| of.as_object().and_then(|o| o.values().next()).map_or("empty".into(), plain);
+    let properties = done.before.as_ref().and_then(|b| b["properties"].as_object());
+    properties.into_iter().flatten().map(move |(name, was)| format!("Put {name} back to {}.", value(was)))
 }
 
 pub async fn before(session: &Session, action: ActionType, data: &Data<'_>) -> Result<Value, PlatformError> {
@@ -203,7 +220,11 @@ pub async fn inspect(session: &Session, done: &Done) -> Result<Seen, PlatformErr
         ActionType::Delete => Seen::Altered(format!("page {id} is not in the trash any more")),
         _ if trashed => Seen::Missing(format!("page {id} is in the trash")),
         ActionType::Log => paragraph(session, done, id, data.text("text").unwrap_or_default()).await?,
-        _ => seen(&fields(session, &data, &Value::Null, &now)?),
+        _ => match fields(session, &data, &Value::Null, &now) {
+            Ok(fields) => seen(&fields),
+            // A column that was written is not there any more.
+            Err(error) => Seen::Altered(error.message),
+        },
     })
 }
 

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::super::fields::Data;
 use super::super::session::{Ask, Session};
-use super::super::sheets::{column, looks_like_date, rows_written, spreadsheet, tab, target};
+use super::super::sheets::{column, rows_written, spreadsheet, tab, target};
 use super::guard::{Field, Verdict, confirm, judge, names, seen, shown};
+use super::typed::{entered, holds, same_value};
 use super::{Done, PlatformError, Seen, UndoPlan, Undone, Way, if_there};
 use crate::http::Method;
 use crate::wire::{ActionType, ErrorCode};
@@ -17,9 +18,6 @@ const CELLS: &str = "sheets(properties(sheetId),data(startRow,startColumn,rowDat
 
 /// Where a range begins.
 const ANCHOR: &str = "sheets(properties(title),data(startRow,startColumn))";
-
-/// Day 0 of the numbers that stand for dates.
-const EPOCH: jiff::civil::Date = jiff::civil::date(1899, 12, 30);
 
 pub fn plan(done: &Done) -> UndoPlan {
     match done.action_type {
@@ -65,6 +63,28 @@ fn of_changing(done: &Done) -> UndoPlan {
         ]),
     };
     UndoPlan::new(done, "Cell restore", format!("put back what {range} held before"), way)
+}
+
+pub fn by_hand(done: &Done) -> Vec<String> {
+    let (id, range) = place(done);
+    let mut lines = vec![format!("Open {}", link(id))];
+    if is_appended(done) {
+        let Some((tab, first, _)) = anchor(range) else { return lines };
+        lines.push(format!("Check that {range} still holds what was appended (tab {}).", tab.trim_end_matches('!')));
+        // From the bottom up, so that no row moves before its turn.
+        let rows = (1..=rows_written(&done.data()).len()).rev();
+        lines.extend(rows.map(|row| format!("opsctl sheets delete-row {id} {}", first + row)));
+        return lines;
+    }
+    let was = done.before.as_ref().map_or(&Value::Null, |b| &b["cells"]);
+    let (_, row, first) = anchor(range).unwrap_or_default();
+    for (r, cells) in was.as_array().into_iter().flatten().enumerate() {
+        for (c, cell) in cells.as_array().into_iter().flatten().enumerate() {
+            let value = entered(cell).as_object().and_then(|v| v.values().next().cloned()).unwrap_or_default();
+            lines.push(format!("Put {}{} back to {}.", column(first + c + 1), row + r + 1, shown(&value)));
+        }
+    }
+    lines
 }
 
 fn link(id: &str) -> String {
@@ -156,10 +176,6 @@ fn anchor(range: &str) -> Option<(String, usize, usize)> {
     Some((prefix, row.saturating_sub(1), column.saturating_sub(1)))
 }
 
-fn entered(cell: &Value) -> Value {
-    cell.get("userEnteredValue").cloned().unwrap_or_else(|| json!({}))
-}
-
 fn number_format(cell: &Value) -> Value {
     match cell["userEnteredFormat"].get("numberFormat") {
         Some(format) => json!({"numberFormat": format}),
@@ -205,60 +221,6 @@ fn written(done: &Done, area: &Area) -> Vec<Cell> {
 
 fn is_appended(done: &Done) -> bool {
     done.action_type != ActionType::Update
-}
-
-fn same_value(a: &Value, b: &Value) -> bool {
-    let number = |v: &Value| v["numberValue"].as_f64();
-    match (number(a), number(b)) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b || (is_blank(a) && is_blank(b)),
-    }
-}
-
-fn is_blank(value: &Value) -> bool {
-    value.as_object().is_none_or(serde_json::Map::is_empty)
-}
-
-/// Whether a cell holds what was sent as if a person had typed it.
-fn holds(cell: &Value, sent: &Value) -> bool {
-    let entered = entered(cell);
-    let (text, number) = (entered["stringValue"].as_str(), entered["numberValue"].as_f64());
-    let Some(typed) = sent.as_str() else {
-        return match sent {
-            Value::Number(n) => number == n.as_f64(),
-            other => entered["boolValue"] == *other,
-        };
-    };
-    let plain = |formula: &str| formula.split_whitespace().collect::<String>().to_lowercase();
-    if typed.is_empty() {
-        is_blank(&entered)
-    } else if let Some(formula) = entered["formulaValue"].as_str() {
-        plain(formula) == plain(typed)
-    } else if let Some(text) = text {
-        text == typed || Some(text) == typed.strip_prefix('\'')
-    } else if let Some(flag) = entered["boolValue"].as_bool() {
-        typed.trim().eq_ignore_ascii_case(&flag.to_string())
-    } else {
-        number.is_some_and(|n| shows_number(n, cell, typed.trim()))
-    }
-}
-
-/// Whether a number is what was typed: as a number, with a currency or per cent, or as a date.
-fn shows_number(number: f64, cell: &Value, typed: &str) -> bool {
-    let formatted = cell["formattedValue"].as_str().unwrap_or_default();
-    if formatted == typed || typed.parse() == Ok(number) {
-        return true;
-    }
-    if let Ok(date) = typed.parse::<jiff::civil::Date>() {
-        return f64::from((date - EPOCH).get_days()) == number;
-    }
-    if looks_like_date(typed) && typed.contains(['-', '/', ':']) {
-        // Which day it stands for depends on the spreadsheet's country.
-        return !cell["userEnteredFormat"]["numberFormat"].is_null();
-    }
-    let figures = |text: &str| text.chars().filter(|c| c.is_ascii_digit() || "-.".contains(*c)).collect::<String>();
-    let is_amount = !typed.contains(char::is_alphabetic) && typed.contains(|c: char| c.is_ascii_digit());
-    is_amount && figures(typed).parse::<f64>().ok() == figures(formatted).parse().ok()
 }
 
 /// Where it was written.
@@ -343,40 +305,6 @@ mod tests {
         assert_eq!(anchor("'My Sheet'!$AA$3"), Some(("'My Sheet'!".into(), 2, 26)));
         assert_eq!((anchor("Log!A:D"), anchor("B2")), (Some(("Log!".into(), 0, 0)), Some((String::new(), 1, 1))));
         assert_eq!((anchor("Log!5:5"), anchor("Totals")), (Some(("Log!".into(), 4, 0)), None));
-    }
-
-    #[test]
-    fn what_was_typed_is_recognised_in_the_cell() {
-        let number =
-            |n: f64, formatted: &str| json!({"userEnteredValue": {"numberValue": n}, "formattedValue": formatted});
-        let text = |s: &str| json!({"userEnteredValue": {"stringValue": s}, "formattedValue": s});
-        let formula = json!({"userEnteredValue": {"formulaValue": "=SUM(A1:A3)"}, "formattedValue": "6"});
-        for (cell, sent) in [
-            (number(1500.0, "1,500"), json!("1500")),
-            (number(1500.0, "1,500"), json!("1,500")),
-            (number(5.0, "$5.00"), json!("$5")),
-            (number(0.1, "10.00%"), json!("10%")),
-            (number(46_327.0, "11/1/2026"), json!("2026-11-01")),
-            (number(3.0, "3"), json!(3)),
-            (text("1500"), json!("'1500")),
-            (formula.clone(), json!("=sum(A1:A3)")),
-            (json!({"userEnteredValue": {"boolValue": true}}), json!("true")),
-            (json!({"userEnteredValue": {"boolValue": true}}), json!(true)),
-            (Value::Null, json!("")),
-        ] {
-            assert!(holds(&cell, &sent), "{cell} {sent}");
-        }
-        for (cell, sent) in [
-            (number(1501.0, "1,501"), json!("1500")),
-            (number(46_328.0, "11/2/2026"), json!("2026-11-01")),
-            (number(5.0, "5"), json!("five")),
-            (formula, json!("=SUM(A1:A4)")),
-            (text("no"), json!(false)),
-            (Value::Null, json!("x")),
-            (text("x"), json!("")),
-        ] {
-            assert!(!holds(&cell, &sent), "{cell} {sent}");
-        }
     }
 
     #[test]

@@ -68,6 +68,21 @@ fn of_changing(done: &Done, data: &Data<'_>) -> UndoPlan {
     UndoPlan::new(done, "Card restore", what, way)
 }
 
+pub fn by_hand(done: &Done) -> Vec<String> {
+    let data = done.data();
+    let id = done.id("cardId").unwrap_or_else(|| card(&data));
+    let mut lines = match done.action_type {
+        ActionType::Create => vec![format!("opsctl trello archive {id}")],
+        ActionType::Delete => vec![format!("Send card {id} back to the board from its archive.")],
+        _ => written(&data)
+            .map(|(_, field)| (field, done.before.as_ref().map_or(&Value::Null, |b| &b[field])))
+            .map(|(field, was)| format!("Put {field} of card {id} back to {}.", shown(was)))
+            .collect(),
+    };
+    lines.extend(done.id("url").map(|url| format!("The card: {url}")));
+    lines
+}
+
 /// The fields that an update writes: our name and Trello's.
 fn written<'a>(data: &Data<'a>) -> impl Iterator<Item = (&'static str, &'static str)> {
     CHANGES.into_iter().filter(|(ours, _)| data.get(ours).is_some())
