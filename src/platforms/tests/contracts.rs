@@ -3,9 +3,29 @@
 //! `OPSCTL_CONTRACT_MOCKS` holds the mocks' addresses as the JSON of [`Endpoints`]. The mocks keep no state and answer
 //! with the contracts' examples, so this checks requests, not results.
 
+use super::super::undo::{Done, Way, plan};
 use super::*;
 
 const ID: &str = "2f1e8d7c-6b5a-4930-8271-605f4e3d2c1b";
+
+/// Undoes what a call is said to have done; what was refused of it.
+async fn undo(clients: &Clients, call: &Call, result: Value, before: Option<Value>) -> Vec<String> {
+    let (platform, action_type, data) = (call.platform, call.action_type, call.data.clone());
+    let done = Done { platform, action_type, data, result, before, marker: call.marker.clone(), at: Time(0) };
+    let mut refused = Vec::new();
+    if plan(&done).way == Way::Request
+        && let Err(error) = clients.undo(&done, true, call.timeout).await
+    {
+        refused.push(format!("undo {platform} {action_type}: {error}"));
+    }
+    // How one message is read back is not part of the contracts' selection.
+    if platform != Platform::Slack
+        && let Err(error) = clients.inspect(&done, call.timeout).await
+    {
+        refused.push(format!("inspect {platform} {action_type}: {error}"));
+    }
+    refused
+}
 
 #[tokio::test]
 #[ignore = "needs mocks of the contracts (Prism) and their addresses in OPSCTL_CONTRACT_MOCKS"]
@@ -50,8 +70,13 @@ async fn every_request_keeps_to_the_contract() {
             refused.push(format!("prepare {platform} {action}: {error}"));
             None
         });
-        if let Err(error) = clients.execute(&call).await {
-            refused.push(format!("{platform} {action}: {error}"));
+        let before = clients.before(&call).await.unwrap_or_else(|error| {
+            refused.push(format!("before {platform} {action}: {error}"));
+            None
+        });
+        match clients.execute(&call).await {
+            Ok(outcome) => refused.extend(undo(&clients, &call, outcome.result, before).await),
+            Err(error) => refused.push(format!("{platform} {action}: {error}")),
         }
         // Which board a list is on, and what is in a thread, is not part of the contracts' selection.
         let outside = [(Trello, Create), (Slack, Delete)].contains(&(platform, action));
