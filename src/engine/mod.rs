@@ -12,3 +12,4 @@ pub mod queue;
 pub mod retry;
 pub mod slow_start;
 pub mod throttle;
+pub mod workflow;
