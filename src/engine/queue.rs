@@ -11,6 +11,14 @@ use crate::wire::{ByPriority, Platform, Priority, Time};
 /// Order of acceptance: the row number in the store.
 pub type Seq = i64;
 
+/// FNV-1a over a subject's name: the same in every version of the program, since it is stored. Never 0.
+pub fn subject_hash(text: &str) -> u64 {
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    hash.max(1)
+}
+
 /// Why an item waits for a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wait {
@@ -56,6 +64,8 @@ pub struct Item {
     pub workflow: u64,
     /// Hash of what it can share a call with, 0 for nothing.
     pub batch: u64,
+    /// Whether it belongs to a workflow's state: operators change it only through the workflow.
+    pub owned: bool,
 }
 
 impl Item {
@@ -321,6 +331,7 @@ mod tests {
             user: 0,
             workflow: 0,
             batch: 0,
+            owned: false,
         }
     }
 
@@ -422,5 +433,11 @@ mod tests {
         let (first, _) = queue.take(Time(1000), |lane| Some(lane.platform), |_| None).unwrap();
         let rest: Vec<_> = queue.take_batch(first.batch, 9).iter().map(|item| item.seq).collect();
         assert_eq!((first.seq, rest, queue.batch_len(5)), (1, vec![2, 3], 0));
+    }
+
+    #[test]
+    fn subjects_hash_the_same_for_ever() {
+        assert_eq!(subject_hash("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_ne!(subject_hash(""), 0);
     }
 }

@@ -257,7 +257,9 @@ impl Step {
                 (undo.failure, undo.error) = (Some(failure.clone()), Some(error.clone()));
             }
             Change::UndoSkipped { status, reversibility, what, manual, reason } => {
-                self.undoable()?;
+                // One that was queued may be taken out again before it was sent.
+                let queued = self.stands() && self.undo_status() == Some(UndoStatus::InProgress);
+                self.undoable().or(queued.then_some(()))?;
                 let undo = self.undo_mut(*reversibility, what);
                 undo.status = *status;
                 (undo.at, undo.manual) = (Some(event.at), manual.clone());

@@ -8,6 +8,7 @@
 mod advance;
 mod apply;
 mod check;
+mod compensate;
 mod difference;
 mod event;
 mod person;
@@ -28,6 +29,7 @@ use crate::wire::{
 pub use advance::{advance, overdue, stop_steps, time_over};
 pub use apply::{Illegal, replay};
 pub use check::{check, fingerprint};
+pub use compensate::{mirror, still_fits};
 pub use difference::differences;
 pub use event::{Change, Event, PlannedStep};
 pub use person::{Refused, clear, compensation, complete, may_roll_back, resolve};

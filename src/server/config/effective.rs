@@ -138,6 +138,12 @@ pub struct Effective {
     pub idempotency_ttl: Duration,
     /// Approvals.
     pub approvals: Approving,
+    /// Steps of one workflow at most.
+    pub max_workflow_steps: usize,
+    /// How long a workflow may take that does not say.
+    pub workflow_timeout: Duration,
+    /// Whether a failed transactional workflow is rolled back by itself.
+    pub enable_rollback: bool,
     /// Batching.
     pub batching: Batching,
     /// Caching of reads.
@@ -214,6 +220,9 @@ impl Effective {
                 timeout: values.span("APPROVAL_TIMEOUT"),
                 own_domains: values.list("APPROVAL_INTERNAL_DOMAINS"),
             },
+            max_workflow_steps: values.size("MAX_WORKFLOW_STEPS"),
+            workflow_timeout: values.span("WORKFLOW_TIMEOUT_MS"),
+            enable_rollback: values.flag("ENABLE_ROLLBACK"),
             batching: Batching {
                 enabled: values.flag("ENABLE_BATCHING"),
                 size: values.size("BATCH_SIZE"),

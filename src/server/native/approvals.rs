@@ -103,14 +103,20 @@ impl Runtime {
         let by = who(&ChangeContext { operator: Some(claimed), ..cx.clone() });
         let decision = Decision { id: id.to_owned(), approve, by, reason, at: self.now() };
         let (done, result) = oneshot::channel();
-        let weak = self.weak();
+        let (weak, moment) = (self.weak(), self.moment());
         self.store.writer().send(
-            move |conn| approvals::decide(conn, &decision),
+            move |conn| approvals::decide(conn, &decision, &moment),
             move |outcome| {
-                if let (Ok(Decided::Now(_, Some(item))), Some(this)) = (&outcome, weak.upgrade()) {
-                    this.core().queue.push(*item);
-                    this.pump();
-                }
+                let outcome = outcome.map(|(decided, moved)| {
+                    if let Some(this) = weak.upgrade() {
+                        if let Decided::Now(_, Some(item)) = &decided {
+                            this.core().queue.push(*item);
+                            this.pump();
+                        }
+                        this.moved(moved);
+                    }
+                    decided
+                });
                 let _ = done.send(outcome);
             },
         );
@@ -137,13 +143,14 @@ impl Runtime {
         }
         // Until the write below says when the next one is due; what is asked for meanwhile lowers it again.
         self.next_expiry.store(i64::MAX, Ordering::Relaxed);
-        let weak = self.weak();
+        let (weak, moment) = (self.weak(), self.moment());
         self.store.writer().send(
-            move |conn| approvals::expire(conn, now),
+            move |conn| approvals::expire(conn, &moment),
             move |outcome| {
                 let Some(this) = weak.upgrade() else { return };
                 match outcome {
-                    Ok((expired, next)) => {
+                    Ok((expired, next, moved)) => {
+                        this.moved(moved);
                         for action_id in expired {
                             this.bus.publish(Event::ApprovalDecided(ApprovalOutcome::expired(action_id)));
                         }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::intake::subject_hash;
 use crate::engine::canonical::canonical_json;
+use crate::engine::queue::subject_hash;
 use crate::wire::{ActionType, Platform};
 
 /// Spellings of the rows' field.

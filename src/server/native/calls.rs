@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
+use crate::platforms::undo::{Done, Seen, Undone};
 use crate::platforms::{Call, CallOutcome, Clients, Credentials, Lookup, Platform, PlatformError};
 use crate::server::config::Effective;
 use crate::wire::{ActionType, Time};
@@ -21,6 +22,13 @@ pub(super) trait Calls: Send + Sync {
     fn execute<'a>(&'a self, call: &'a Call) -> Answer<'a, CallOutcome>;
     /// Looks for what a write made whose answer was lost.
     fn find_written<'a>(&'a self, call: &'a Call, since: Time) -> Answer<'a, Lookup>;
+    /// What a write is about to overwrite.
+    fn before<'a>(&'a self, call: &'a Call) -> Answer<'a, Option<Value>>;
+    /// Undoes an action, and reads back.
+    fn undo<'a>(&'a self, done: &'a Done, force: bool, limit: Duration) -> Answer<'a, Undone>;
+    /// Looks how the object of an action is now.
+    #[allow(dead_code, reason = "the integrity check is the first to look")]
+    fn inspect<'a>(&'a self, done: &'a Done, limit: Duration) -> Answer<'a, Seen>;
     /// Who the platform says we are.
     fn who_am_i(&self, platform: Platform, limit: Duration) -> Answer<'_, String>;
     /// Other credentials from now on.
@@ -40,6 +48,18 @@ impl Calls for Clients {
 
     fn find_written<'a>(&'a self, call: &'a Call, since: Time) -> Answer<'a, Lookup> {
         Box::pin(Clients::find_written(self, call, since))
+    }
+
+    fn before<'a>(&'a self, call: &'a Call) -> Answer<'a, Option<Value>> {
+        Box::pin(Clients::before(self, call))
+    }
+
+    fn undo<'a>(&'a self, done: &'a Done, force: bool, limit: Duration) -> Answer<'a, Undone> {
+        Box::pin(Clients::undo(self, done, force, limit))
+    }
+
+    fn inspect<'a>(&'a self, done: &'a Done, limit: Duration) -> Answer<'a, Seen> {
+        Box::pin(Clients::inspect(self, done, limit))
     }
 
     fn who_am_i(&self, platform: Platform, limit: Duration) -> Answer<'_, String> {

@@ -1,6 +1,7 @@
 //! Operators' changes to the queue: taking out, putting back, driving again, pausing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::bus::Event;
@@ -9,7 +10,7 @@ use super::intake::stops;
 use super::runtime::Runtime;
 use super::store::approvals::id_of;
 use super::store::dead::{self, Restored};
-use super::store::{StoreError, journal, query};
+use super::store::{StoreError, journal, query, workflows};
 use crate::engine::queue::{Item, Seq};
 use crate::engine::slow_start::SlowStart;
 use crate::server::backend::{ChangeContext, Refusal};
@@ -27,9 +28,13 @@ const SLOW_START_STEP: Duration = Duration::from_secs(5);
 impl Runtime {
     /// Takes one item out.
     pub(super) async fn remove_item(&self, id: &str, cx: &ChangeContext) -> Result<ChangeAnswer, Refusal> {
-        let owned = id.to_owned();
-        let found = self.store.read(move |conn| query::seq_of(conn, &owned)).await?;
+        let named = id.to_owned();
+        let (found, owner) =
+            self.store.read(move |conn| Ok((query::seq_of(conn, &named)?, query::owner(conn, &named)?))).await?;
         let (seq, version) = found.ok_or_else(|| Refusal::not_found(format!("action `{id}`")))?;
+        if let Some(workflow) = owner {
+            return Err(Refusal::new(ErrorCode::Conflict, format!("action {id} {}", belongs_to(&workflow))));
+        }
         if cx.if_version.is_some_and(|seen| seen != version) {
             return Err(Refusal::new(
                 ErrorCode::Conflict,
@@ -98,17 +103,18 @@ impl Runtime {
         };
         let age = request.older_than.map_or(STUCK_AGE, Duration::from_millis);
         let before = self.now().minus(age);
-        let taken: Vec<Item> = {
+        let (taken, of_workflows): (Vec<Item>, Vec<Item>) = {
             let mut core = self.core();
             let fits = |item: &&Item| {
                 (!request.stuck_only || item.queued_at < before)
                     && named.as_ref().is_none_or(|named| named.contains_key(&item.seq))
             };
-            let seqs: Vec<Seq> = core.queue.iter().filter(fits).map(|item| item.seq).collect();
-            seqs.into_iter().filter_map(|seq| core.queue.remove(seq)).collect()
+            let (of_workflows, free): (Vec<Item>, Vec<Item>) =
+                core.queue.iter().filter(fits).copied().partition(|item| item.owned);
+            (free.into_iter().filter_map(|item| core.queue.remove(item.seq)).collect(), of_workflows)
         };
         if let Some(mut left) = named {
-            for item in &taken {
+            for item in taken.iter().chain(&of_workflows) {
                 left.remove(&item.seq);
             }
             let words = "it no longer waits, or not long enough";
@@ -118,10 +124,14 @@ impl Runtime {
         let count = removed.len();
         effects.extend(removed.into_iter().map(|id| effect(id, EffectKind::Applied, None)));
         self.log_change(format!("Queue cleared: {count} items"), cx);
-        let message = match count {
+        let mut message = match count {
             0 => "nothing was taken out".to_owned(),
             _ => format!("{count} items are out of the queue; they can be restored"),
         };
+        if !of_workflows.is_empty() {
+            let count = of_workflows.len();
+            message.push_str(&format!("; {count} items of workflows were left alone, their workflows end them"));
+        }
         Ok(summed(effects, message))
     }
 
@@ -281,7 +291,17 @@ impl Runtime {
             return Ok(answer(EffectKind::AlreadySo, format!("not paused{}", left.unwrap_or_default()), vec![]));
         }
         let ended = scopes.clone();
-        self.store.write(move |conn| journal::resume(conn, &ended)).await?;
+        let clocks = self.paused_time(&held);
+        self.store
+            .write(move |conn| {
+                if let Some((since, until)) = clocks {
+                    workflows::shift_clocks(conn, since, until)?;
+                }
+                journal::resume(conn, &ended)
+            })
+            .await?;
+        // Looked at again: what is due has moved.
+        self.next_deadline.store(i64::MIN, Ordering::Relaxed);
         let still = {
             let mut core = self.core();
             core.pauses.retain(|pause| !scopes.contains(&pause.scope));
@@ -308,6 +328,14 @@ impl Runtime {
         Ok(answer(EffectKind::Applied, message, vec![]))
     }
 
+    /// The time in which these pauses alone held the queue, before they end: it does not count for workflows.
+    fn paused_time(&self, ending: &[Pause]) -> Option<(Time, Time)> {
+        let core = self.core();
+        let still = core.pauses.iter().filter(|pause| !ending.contains(pause)).map(|pause| pause.since).min();
+        let (since, until) = (ending.iter().map(|pause| pause.since).min()?, still.unwrap_or(self.now()));
+        (since < until).then_some((since, until))
+    }
+
     pub(super) fn log_change(&self, words: String, cx: &ChangeContext) {
         let line = LogLine::info(Part::Queue, words).field("by", who(cx)).field("reason", cx.reason.clone());
         self.telemetry.log(line.request(Some(cx.request_id.clone())));
@@ -321,6 +349,14 @@ pub(super) fn who(cx: &ChangeContext) -> String {
         Some(operator) => operator.clone(),
         None => cx.actor.clone(),
     }
+}
+
+/// Why an item of a workflow is not changed by itself, and what does.
+fn belongs_to(workflow: &str) -> String {
+    format!(
+        "belongs to workflow {workflow}; end that with `opsctl workflow rollback {workflow}` or \
+         `opsctl workflow mark-completed {workflow}`"
+    )
 }
 
 pub(super) fn answer(effect: EffectKind, message: String, items: Vec<ItemEffect>) -> ChangeAnswer {

@@ -14,7 +14,7 @@ use super::store::actions::{self, NewAction, Stored};
 use super::store::approvals::{self, Ask};
 use super::store::{StoreError, keys, substitutable};
 use crate::engine::idempotency;
-use crate::engine::queue::{Item, Wait};
+use crate::engine::queue::{Item, Wait, subject_hash};
 use crate::platforms;
 use crate::server::backend::Refusal;
 use crate::server::config::Effective;
@@ -84,9 +84,9 @@ impl Runtime {
         }
     }
 
-    /// Refuses while paused, stopping or full; otherwise counts the newcomers until they are stored.
-    fn make_room(&self, count: u64, settings: &Effective) -> Result<(), Refusal> {
-        let mut core = self.core();
+    /// Refuses while paused or stopping.
+    pub(super) fn ensure_open(&self) -> Result<(), Refusal> {
+        let core = self.core();
         if let Some(pause) = core.intake_paused() {
             let mut refusal = Refusal::new(
                 ErrorCode::Unavailable,
@@ -98,6 +98,19 @@ impl Runtime {
         if core.halt == Some(Halt::Stop) {
             return Err(Refusal::new(ErrorCode::Unavailable, "the service is stopping and accepts nothing more"));
         }
+        Ok(())
+    }
+
+    /// What was on its way to the disk has arrived, or never will.
+    pub(super) fn no_longer_arriving(&self, count: u64) {
+        let mut core = self.core();
+        core.arriving = core.arriving.saturating_sub(count);
+    }
+
+    /// Refuses while paused, stopping or full; otherwise counts the newcomers until they are stored.
+    pub(super) fn make_room(&self, count: u64, settings: &Effective) -> Result<(), Refusal> {
+        self.ensure_open()?;
+        let mut core = self.core();
         let (waiting, max) = (core.queue.len() + core.arriving, settings.queue_max_size as u64);
         if waiting + count > max {
             let mut refusal = Refusal::new(
@@ -280,19 +293,12 @@ fn make(request: ActionRequest, approval: Option<Ask>, settings: &Arc<Effective>
             user: hash(&request.user_id),
             workflow: hash(&request.workflow_id),
             batch,
+            owned: false,
         },
         key,
         request,
         approval,
     }
-}
-
-/// FNV-1a over a subject's name: the same in every version of the program, since it is stored. Never 0.
-pub(super) fn subject_hash(text: &str) -> u64 {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    hash.max(1)
 }
 
 /// Which words a pause stops, for messages.
@@ -342,11 +348,5 @@ mod tests {
         assert_eq!(key(&settings, json!({"type": "query", "data": {"database_id": "d"}})), None);
         settings.enable_idempotency = false;
         assert_eq!(key(&settings, json!({"idempotencyKey": "mine"})), None);
-    }
-
-    #[test]
-    fn subjects_hash_the_same_for_ever() {
-        assert_eq!(subject_hash("a"), 0xaf63_dc4c_8601_ec8c);
-        assert_ne!(subject_hash(""), 0);
     }
 }

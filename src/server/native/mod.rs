@@ -25,6 +25,7 @@ mod restart;
 mod runtime;
 pub mod store;
 mod work;
+mod workflows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,17 +36,18 @@ use self::backup::Backups;
 use self::calls::Calls;
 use self::core::Core;
 use self::runtime::{Makings, Runtime};
+use self::store::workflows::Moment;
 use self::store::{Store, journal, query};
 use crate::clock::Clock;
 use crate::error::{Fault, Kind};
 use crate::platforms::{Clients, Endpoints};
 use crate::server::backend::{
     ApprovalOps, Backend, BackupOps, CircuitOps, ConfigOps, IdempotencyOps, LimitOps, LogOps, MetricsOps, QueueOps,
-    ServiceOps,
+    ServiceOps, WorkflowOps,
 };
 use crate::server::config::ConfigRegistry;
 use crate::server::telemetry::{LogLine, Part, Telemetry};
-use crate::wire::{Capability, Support};
+use crate::wire::{Capability, Support, Time};
 
 /// What the orchestrator is opened with.
 pub struct NativeOptions {
@@ -91,7 +93,7 @@ impl NativeBackend {
         let mut core = Core::new(options.config.effective(), now);
         let file = options.data_dir.join(store::FILE);
         let store = Store::open(&options.data_dir).map_err(|error| unusable(&file, &error))?;
-        let (recovered, waiting) = restore(&store, &mut core).map_err(|error| unusable(&file, &error))?;
+        let (recovered, waiting) = restore(&store, &mut core, now).map_err(|error| unusable(&file, &error))?;
         options.telemetry.log(
             LogLine::info(Part::Service, "Started")
                 .field("environment", options.environment.clone())
@@ -127,8 +129,14 @@ fn unusable(file: &Path, error: &store::StoreError) -> anyhow::Error {
 }
 
 /// Reads what was kept. Gives how many items were executing when the service ended, and how many wait now.
-fn restore(store: &Store, core: &mut Core) -> Result<(u64, u64), store::StoreError> {
-    let recovered = store.writer().write_blocking(store::actions::recover)?;
+fn restore(store: &Store, core: &mut Core, now: Time) -> Result<(u64, u64), store::StoreError> {
+    let moment = Moment { now, settings: Arc::clone(&core.settings) };
+    let recovered = store.writer().write_blocking(move |conn| {
+        let recovered = store::actions::recover(conn)?;
+        store::workflows::restart_clocks(conn, now)?;
+        store::workflows::reconcile(conn, &moment)?;
+        Ok(recovered)
+    })?;
     store.readers().with(|conn| {
         core.queue = crate::engine::queue::Queue::load(query::load_queue(conn)?);
         for (platform, saved) in journal::circuits(conn)? {
@@ -149,7 +157,7 @@ impl Backend for NativeBackend {
     }
 
     fn capabilities(&self) -> BTreeMap<String, Capability> {
-        let native = [
+        let groups = [
             "queues",
             "circuits",
             "limits",
@@ -162,13 +170,10 @@ impl Backend for NativeBackend {
             "idempotency",
             "approvals",
             "backups",
+            "workflows",
         ];
-        let missing = [("workflows", "this version executes single actions only")];
-        let native = native.into_iter().map(|name| (name, Capability { support: Support::Native, caveat: None }));
-        let missing = missing
-            .into_iter()
-            .map(|(name, why)| (name, Capability { support: Support::Unavailable, caveat: Some(why.to_owned()) }));
-        native.chain(missing).map(|(name, capability)| (name.to_owned(), capability)).collect()
+        let native = |name: &str| (name.to_owned(), Capability { support: Support::Native, caveat: None });
+        groups.into_iter().map(native).collect()
     }
 
     fn queues(&self) -> Option<&dyn QueueOps> {
@@ -196,6 +201,10 @@ impl Backend for NativeBackend {
     }
 
     fn logs(&self) -> Option<&dyn LogOps> {
+        Some(&*self.runtime)
+    }
+
+    fn workflows(&self) -> Option<&dyn WorkflowOps> {
         Some(&*self.runtime)
     }
 

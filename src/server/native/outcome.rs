@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::core::Job;
 use super::runtime::{Runtime, hold};
-use super::store::StoreError;
 use super::store::actions::{self, Outcome, Requeue};
+use super::store::{Role, StoreError, workflows};
 use super::work::Task;
 use crate::engine::circuit::Permit;
 use crate::engine::queue::{Item, Wait};
@@ -17,7 +17,7 @@ use crate::engine::retry::{Failure, Next};
 use crate::engine::{fallback, retry};
 use crate::platforms::{CallOutcome, Delivery, Platform, PlatformError};
 use crate::server::telemetry::{EndRecord, Level, LogLine, Part};
-use crate::wire::{ActionError, ActionStatus, ErrorCode};
+use crate::wire::{ActionError, ActionStatus, ActionType, ErrorCode};
 
 /// What came of one try of one task.
 #[derive(Debug)]
@@ -140,7 +140,9 @@ impl Runtime {
         let failure = Failure { code: error.code, delivery: error.delivery, retry_after: error.retry_after };
         let policy = self.policy(platform, &task);
         let random = fastrand::f64();
-        let next = retry::decide(&policy, task.prepared.action_type, task.item.tries, failure, now, random);
+        // An undo looks before it sends, so it is repeated like a read.
+        let kind = if task.prepared.role == Role::Undo { ActionType::Query } else { task.prepared.action_type };
+        let next = retry::decide(&policy, kind, task.item.tries, failure, now, random);
         let tries = task.item.tries.saturating_add(1);
         match next {
             Next::Retry { at, look_first } => {
@@ -176,6 +178,7 @@ impl Runtime {
         let settings = self.config.effective();
         let to = settings.platform(own).fallback().filter(|to| {
             platform == own
+                && task.prepared.role != Role::Undo
                 && fallback::is_cause(error.code)
                 && fallback::is_substitutable(own, task.prepared.action_type, *to)
         });
@@ -232,15 +235,16 @@ impl Runtime {
     }
 
     fn end(&self, outcome: Box<Outcome>, record: Box<EndRecord>) {
-        let weak = self.weak();
+        let (weak, moment) = (self.weak(), self.moment());
         let kept = outcome.clone();
         self.store.writer().send(
-            move |conn| actions::finish(conn, &outcome),
+            move |conn| workflows::finish(conn, &outcome, &moment),
             move |written| {
                 let Some(this) = weak.upgrade() else { return };
                 match written {
-                    Ok(()) => {
+                    Ok(moved) => {
                         this.core().no_longer_running(kept.seq);
+                        this.moved(moved);
                         this.telemetry.action_ended(&record);
                         this.settled.notify_waiters();
                     }

@@ -56,6 +56,8 @@ pub(super) struct Runtime {
     planned: AtomicI64,
     /// When the next approval may expire, in milliseconds; at first it is not known.
     pub next_expiry: AtomicI64,
+    /// When the next workflow's time is over, in milliseconds; in the past when that is not known.
+    pub next_deadline: AtomicI64,
     handle: OnceLock<Handle>,
     this: Weak<Runtime>,
 }
@@ -97,6 +99,7 @@ impl Runtime {
             timekeeper: Arc::default(),
             planned: AtomicI64::new(i64::MAX),
             next_expiry: AtomicI64::new(i64::MIN),
+            next_deadline: AtomicI64::new(i64::MIN),
             handle: OnceLock::new(),
             this: Weak::clone(this),
         })
@@ -333,6 +336,7 @@ async fn keep_time(runtime: Weak<Runtime>, wake: Arc<Notify>) {
             if now.since(swept) >= TICK {
                 swept = now;
                 this.expire_approvals(now);
+                this.end_overdue_workflows(now);
                 this.housekeeping(now);
             }
             this.pump();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use serde_json::{Value, json};
 
 use super::batch;
 use super::calls::needs_preparing;
@@ -12,10 +13,12 @@ use super::core::Job;
 use super::outcome::Tried;
 use super::runtime::Runtime;
 use super::store::actions::{self, Intent, Prepared, Requeue};
-use super::store::{StoreError, Trouble};
-use crate::engine::queue::{Item, Wait};
+use super::store::workflows::UndoOrder;
+use super::store::{Role, StoreError, Trouble};
+use crate::engine::queue::{Item, Seq, Wait};
 use crate::engine::{fallback, retry};
-use crate::platforms::{Call, CallOutcome, Lookup, Platform, PlatformError};
+use crate::platforms::undo::{self, Undone};
+use crate::platforms::{Call, CallOutcome, Delivery, Lookup, Platform, PlatformError};
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{ActionType, ErrorCode};
 
@@ -29,6 +32,11 @@ const STORE_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Task {
     pub item: Item,
     pub prepared: Prepared,
+}
+
+/// Whether what a call overwrites is kept: only a workflow undoes it.
+fn keeps_before(call: &Call, task: &Task) -> bool {
+    task.prepared.role == Role::Step && undo::overwrites(call.platform, call.action_type)
 }
 
 impl Runtime {
@@ -146,6 +154,9 @@ impl Runtime {
     }
 
     async fn attempt_one(&self, platform: Platform, task: &Task, took: &mut Duration) -> Tried {
+        if task.prepared.role == Role::Undo {
+            return self.attempt_undo(platform, task, took).await;
+        }
         let mut call = match self.call(platform, task) {
             Ok(call) => call,
             Err(why) => return Tried::Failed(PlatformError::invalid(platform, why)),
@@ -156,7 +167,8 @@ impl Runtime {
         if let Some(answer) = cached.as_ref().and_then(|key| self.cache.get(key, self.now(), settings.caching.ttl)) {
             return Tried::Cached(answer);
         }
-        let never_left = needs_preparing(platform, call.action_type) && call.prepared.is_none();
+        let kept_first = needs_preparing(platform, call.action_type) || keeps_before(&call, task);
+        let never_left = kept_first && task.prepared.prepared.is_none();
         if task.item.in_doubt && !never_left {
             let since = task.prepared.intent_at;
             match self.timed(took, self.calls.find_written(&call, since)).await {
@@ -172,6 +184,9 @@ impl Runtime {
         if let Err(error) = self.prepare(&mut call, vec![task.item.seq]).await {
             return Tried::Failed(error);
         }
+        if let Err(error) = self.keep_before(&call, task).await {
+            return Tried::Failed(error);
+        }
         match self.send(&call, took).await {
             Ok(outcome) => {
                 if let Some(key) = cached {
@@ -184,17 +199,57 @@ impl Runtime {
     }
 
     /// Learns what has to be known to recognise the write later, and keeps it before the write is sent.
-    async fn prepare(&self, call: &mut Call, seqs: Vec<crate::engine::queue::Seq>) -> Result<(), PlatformError> {
+    async fn prepare(&self, call: &mut Call, seqs: Vec<Seq>) -> Result<(), PlatformError> {
         if call.prepared.is_some() || !needs_preparing(call.platform, call.action_type) {
             return Ok(());
         }
         call.prepared = self.calls.prepare(call).await?;
-        let Some(prepared) = call.prepared.clone() else { return Ok(()) };
+        match call.prepared.clone() {
+            Some(prepared) => self.keep(call.platform, seqs, prepared).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads what a step is about to overwrite, and keeps it before the write is sent.
+    async fn keep_before(&self, call: &Call, task: &Task) -> Result<(), PlatformError> {
+        if !keeps_before(call, task) || task.prepared.prepared.is_some() {
+            return Ok(());
+        }
+        let before = self.calls.before(call).await.map_err(|error| PlatformError {
+            // Only a read was tried.
+            delivery: Delivery::NotDelivered,
+            ..error
+        })?;
+        self.keep(call.platform, vec![task.item.seq], json!({ "before": before })).await
+    }
+
+    async fn keep(&self, platform: Platform, seqs: Vec<Seq>, prepared: Value) -> Result<(), PlatformError> {
         let kept = self
             .store
             .write(move |conn| seqs.iter().try_for_each(|seq| actions::keep_prepared(conn, *seq, &prepared)))
             .await;
-        kept.map_err(|error| PlatformError::new(call.platform, ErrorCode::Unavailable, error.to_string()))
+        kept.map_err(|error| PlatformError::new(platform, ErrorCode::Unavailable, error.to_string()))
+    }
+
+    /// Undoes what a step did. It looks first, so one whose answer was lost is simply tried again.
+    async fn attempt_undo(&self, platform: Platform, task: &Task, took: &mut Duration) -> Tried {
+        let order: UndoOrder = match serde_json::from_value(task.prepared.data.clone()) {
+            Ok(order) => order,
+            Err(error) => return Tried::Failed(PlatformError::invalid(platform, format!("no undo: {error}"))),
+        };
+        let limit = self.timeout(platform, task);
+        let refused = |code, why| Tried::Failed(PlatformError::new(platform, code, why));
+        let done = |evidence: String, already: bool| {
+            let result = json!({ "evidence": evidence, "already": already });
+            Tried::Done(CallOutcome { result, served_by_marker: already })
+        };
+        match self.timed(took, self.calls.undo(&order.done, order.force, limit)).await {
+            Ok(Undone::Confirmed(evidence)) => done(evidence, false),
+            Ok(Undone::Already(evidence)) => done(evidence, true),
+            Ok(Undone::ChangedSince(how)) => refused(ErrorCode::Conflict, format!("somebody changed it since: {how}")),
+            Ok(Undone::StillStands(how)) => refused(ErrorCode::UnknownError, format!("sent, but it still stands: {how}")),
+            Err(error) => Tried::Failed(error),
+        }
     }
 
     async fn send(&self, call: &Call, took: &mut Duration) -> Result<CallOutcome, PlatformError> {
@@ -217,7 +272,7 @@ impl Runtime {
         };
         let mut call = Call::new(platform, task.prepared.action_type, data);
         call.marker = Some(task.prepared.id.clone());
-        call.prepared = task.prepared.prepared.clone();
+        call.prepared = task.prepared.prepared.clone().filter(|_| needs_preparing(platform, call.action_type));
         call.timeout = self.timeout(platform, task);
         Ok(call)
     }

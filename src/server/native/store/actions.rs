@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
 use super::approvals::{self, Ask};
-use super::rows::{EXECUTING, error_text, json, text, word};
+use super::rows::{EXECUTING, Role, error_text, json, text, word};
 use crate::engine::idempotency::{self, Known, Verdict};
 use crate::engine::queue::{Item, Seq, Wait};
 use crate::server::backend::Refusal;
@@ -65,11 +65,16 @@ fn submit_one(conn: &Connection, new: &NewAction, now: Time) -> Result<Stored, S
     {
         return Ok(known);
     }
+    insert(conn, new, Role::Plain, now)
+}
+
+/// Writes an action that waits from now on, for a worker or for a decision.
+pub(super) fn insert(conn: &Connection, new: &NewAction, role: Role, now: Time) -> Result<Stored, StoreError> {
     let request = &new.request;
     let tags = if request.tags.is_empty() { None } else { Some(text(&request.tags)?) };
     conn.prepare_cached(
         "INSERT INTO actions (id, type, platform, priority, status, queued_at, correlation_id, user_id, source, workflow_id, \
-         tags, idempotency_key) VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
+         tags, idempotency_key, role) VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         new.id,
@@ -83,6 +88,7 @@ fn submit_one(conn: &Connection, new: &NewAction, now: Time) -> Result<Stored, S
         request.workflow_id,
         tags,
         new.key,
+        role as i64,
     ])?;
     let seq: Seq = conn.last_insert_rowid();
     let options = Options { timeout: request.timeout, retry: request.retry_config };
@@ -93,7 +99,7 @@ fn submit_one(conn: &Connection, new: &NewAction, now: Time) -> Result<Stored, S
         options
     ])?;
     let item = Item { seq, queued_at: now, ..new.item };
-    insert_queue(conn, &item, request.action_type, 0, 1)?;
+    insert_queue(conn, &item, request.action_type, 0, 1, role)?;
     if let Some(key) = &new.key {
         conn.prepare_cached(
             "INSERT INTO idempotency (seq, key, fingerprint, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
@@ -114,10 +120,11 @@ pub(super) fn insert_queue(
     action_type: ActionType,
     attempts: u32,
     version: u64,
+    role: Role,
 ) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO queue (seq, type, platform, via, priority, queued_at, due, wait, tries, attempts, in_doubt, user, \
-         workflow, batch, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         workflow, batch, version, role) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         item.seq,
@@ -135,6 +142,7 @@ pub(super) fn insert_queue(
         item.workflow.cast_signed(),
         item.batch.cast_signed(),
         version,
+        role as i64,
     ])?;
     Ok(())
 }
@@ -270,6 +278,8 @@ pub struct Prepared {
     pub user_id: Option<String>,
     /// Moves with every change.
     pub version: u64,
+    /// Whose it is.
+    pub role: Role,
 }
 
 /// The intent to run an action.
@@ -289,7 +299,7 @@ pub fn begin(conn: &Connection, intent: &Intent) -> Result<Option<Prepared>, Sto
         .prepare_cached(
             "UPDATE queue SET state = 1, attempts = attempts + 1, due = NULL, wait = 0, via = ?1, \
              intent_at = coalesce(intent_at, ?2), first_at = coalesce(first_at, ?2), version = version + 1 \
-             WHERE seq = ?3 AND state = 0 RETURNING type, intent_at, attempts, first_at, version, prepared, error",
+             WHERE seq = ?3 AND state = 0 RETURNING type, intent_at, attempts, first_at, version, prepared, error, role",
         )?
         .query_row(params![intent.via.map(|via| via as i64), intent.at.0, intent.seq], |row| {
             Ok(Prepared {
@@ -305,6 +315,7 @@ pub fn begin(conn: &Connection, intent: &Intent) -> Result<Option<Prepared>, Sto
                 error: json(row, 6)?,
                 correlation_id: None,
                 user_id: None,
+                role: word(row, 7)?,
             })
         })
         .optional()?;
@@ -395,22 +406,43 @@ pub struct Outcome {
     pub fallback: Option<Platform>,
 }
 
-/// Records how an action ended. A failed one frees its idempotency key, so that it can be submitted again.
-pub fn finish(conn: &Connection, end: &Outcome) -> Result<(), StoreError> {
-    let ended: Option<(u32, u64)> = if end.status == ActionStatus::InDoubt {
-        conn.prepare_cached(
-            "UPDATE queue SET state = 3, due = NULL, wait = 0, in_doubt = 1, version = version + 1 WHERE seq = ? \
-             RETURNING attempts, version",
-        )?
-        .query_row([end.seq], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?
-    } else {
-        conn.prepare_cached("DELETE FROM queue WHERE seq = ? RETURNING attempts, version + 1")?
-            .query_row([end.seq], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?
+/// What an ended action of a workflow leaves, for its workflow.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// A step's or an undo's.
+    pub role: Role,
+    /// The action's id.
+    pub id: String,
+    /// Its workflow.
+    pub workflow: String,
+    /// What was kept before it was sent.
+    pub prepared: Option<serde_json::Value>,
+    /// Tries really begun.
+    pub attempts: u32,
+}
+
+/// Records how an action ended. A failed one frees its idempotency key, so that it can be submitted again. One in doubt
+/// stays for a person to decide, unless it belongs to a workflow: that decides. Gives what a workflow has to know.
+pub fn finish(conn: &Connection, end: &Outcome) -> Result<Option<Ended>, StoreError> {
+    let keep = end.status == ActionStatus::InDoubt
+        && conn
+            .prepare_cached(
+                "UPDATE queue SET state = 3, due = NULL, wait = 0, in_doubt = 1, version = version + 1 \
+                 WHERE seq = ? AND role = 0",
+            )?
+            .execute([end.seq])?
+            > 0;
+    const COLUMNS: &str = "attempts, version, role, prepared";
+    let left = match keep {
+        true => format!("SELECT {COLUMNS} FROM queue WHERE seq = ?"),
+        false => format!("DELETE FROM queue WHERE seq = ? RETURNING {COLUMNS}"),
     };
+    let ended: Option<(u32, u64, Role, Option<serde_json::Value>)> = conn
+        .prepare_cached(&left)?
+        .query_row([end.seq], |row| Ok((row.get(0)?, row.get(1)?, word(row, 2)?, json(row, 3)?)))
+        .optional()?;
     // Written before: an end that was sent twice changes nothing the second time.
-    let Some((attempts, version)) = ended else { return Ok(()) };
+    let Some((attempts, version, role, prepared)) = ended else { return Ok(None) };
     if end.status == ActionStatus::Failed {
         conn.prepare_cached("DELETE FROM idempotency WHERE seq = ?")?.execute([end.seq])?;
     }
@@ -427,8 +459,14 @@ pub fn finish(conn: &Connection, end: &Outcome) -> Result<(), StoreError> {
         end.fallback.map(|platform| platform as i64),
         end.result.as_ref().map(text).transpose()?,
         error_text(end.error.as_ref())?,
-        version,
+        version + u64::from(!keep),
         end.seq,
     ])?;
-    Ok(())
+    if role == Role::Plain {
+        return Ok(None);
+    }
+    let (id, workflow): (String, Option<String>) = conn
+        .prepare_cached("SELECT id, workflow_id FROM actions WHERE seq = ?")?
+        .query_row([end.seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Some(Ended { role, id, workflow: workflow.unwrap_or_default(), prepared, attempts }))
 }

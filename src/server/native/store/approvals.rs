@@ -4,8 +4,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
-use super::actions::{self, Outcome};
+use super::actions::Outcome;
 use super::rows::{ITEM_COLUMNS, Word, item, text, word};
+use super::workflows::{self, Moment, Moved};
 use crate::engine::approval;
 use crate::engine::queue::{Item, Seq};
 use crate::wire::{
@@ -144,15 +145,26 @@ pub enum Decided {
     NotFound,
 }
 
-/// Decides. What is too late expires here, whether or not anybody noticed before.
-pub fn decide(conn: &Connection, decision: &Decision) -> Result<Decided, StoreError> {
+/// Decides. What is too late expires here, whether or not anybody noticed before. Gives what follows for a workflow, too.
+pub fn decide(conn: &Connection, decision: &Decision, moment: &Moment) -> Result<(Decided, Moved), StoreError> {
+    let mut moved = Moved::default();
+    let decided = decide_one(conn, decision, moment, &mut moved)?;
+    Ok((decided, moved))
+}
+
+fn decide_one(
+    conn: &Connection,
+    decision: &Decision,
+    moment: &Moment,
+    moved: &mut Moved,
+) -> Result<Decided, StoreError> {
     let Some((seq, found)) = find(conn, &decision.id, decision.at)? else { return Ok(Decided::NotFound) };
     let status = if decision.approve { ApprovalStatus::Approved } else { ApprovalStatus::Rejected };
     if found.status == status && found.decided_by.as_deref() == Some(&decision.by) {
         return Ok(Decided::Already(Box::new(found)));
     }
     if found.status == ApprovalStatus::Expired {
-        expire_one(conn, seq, found.expires_at, decision.at)?;
+        moved.add(expire_one(conn, seq, found.expires_at, moment)?);
     }
     if found.status != ApprovalStatus::Pending {
         return Ok(Decided::Refused(Box::new(found)));
@@ -180,7 +192,7 @@ pub fn decide(conn: &Connection, decision: &Decision) -> Result<Decided, StoreEr
         return Ok(Decided::Now(decided(status, Some(&decision.by)), Some(item)));
     }
     let why = decision.reason.as_deref().unwrap_or_default();
-    end(conn, seq, format!("rejected by {}: {why}", decision.by), decision.at)?;
+    moved.add(end(conn, seq, format!("rejected by {}: {why}", decision.by), moment)?);
     Ok(Decided::Now(decided(status, Some(&decision.by)), None))
 }
 
@@ -198,43 +210,42 @@ fn close(
 }
 
 /// Ends the action without it ever having been sent.
-fn end(conn: &Connection, seq: Seq, why: String, at: Time) -> Result<(), StoreError> {
+fn end(conn: &Connection, seq: Seq, why: String, moment: &Moment) -> Result<Moved, StoreError> {
     let error = ActionError { code: ErrorCode::PermissionDenied, message: why, http_status: None, request_id: None };
-    actions::finish(
-        conn,
-        &Outcome {
-            seq,
-            status: ActionStatus::Failed,
-            at,
-            result: None,
-            error: Some(error),
-            execution_ms: 0,
-            queue_ms: 0,
-            fallback: None,
-        },
-    )
+    let outcome = Outcome {
+        seq,
+        status: ActionStatus::Failed,
+        at: moment.now,
+        result: None,
+        error: Some(error),
+        execution_ms: 0,
+        queue_ms: 0,
+        fallback: None,
+    };
+    workflows::finish(conn, &outcome, moment)
 }
 
-fn expire_one(conn: &Connection, seq: Seq, expires_at: Time, now: Time) -> Result<(), StoreError> {
+fn expire_one(conn: &Connection, seq: Seq, expires_at: Time, moment: &Moment) -> Result<Moved, StoreError> {
     close(conn, seq, ApprovalStatus::Expired, expires_at, None, None)?;
-    end(conn, seq, format!("the approval expired undecided at {expires_at}"), now)
+    end(conn, seq, format!("the approval expired undecided at {expires_at}"), moment)
 }
 
-/// Ends what nobody decided in time. Gives the actions' ids and when the next approval expires.
-pub fn expire(conn: &Connection, now: Time) -> Result<(Vec<String>, Option<Time>), StoreError> {
+/// Ends what nobody decided in time. Gives the actions' ids, when the next approval expires, and what follows for workflows.
+pub fn expire(conn: &Connection, moment: &Moment) -> Result<(Vec<String>, Option<Time>, Moved), StoreError> {
     let mut query = conn.prepare_cached(
         "SELECT p.seq, p.expires_at, a.id FROM approvals p CROSS JOIN actions a ON a.seq = p.seq \
          WHERE p.status = 0 AND p.expires_at <= ? ORDER BY p.expires_at LIMIT ?",
     )?;
     let due: Vec<(Seq, i64, String)> = query
-        .query_map(params![now.0, STEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .query_map(params![moment.now.0, STEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
     let mut ids = Vec::with_capacity(due.len());
+    let mut moved = Moved::default();
     for (seq, expires_at, id) in due {
-        expire_one(conn, seq, Time(expires_at), now)?;
+        moved.add(expire_one(conn, seq, Time(expires_at), moment)?);
         ids.push(id);
     }
-    Ok((ids, next_expiry(conn)?))
+    Ok((ids, next_expiry(conn)?, moved))
 }
 
 /// When the next approval expires.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::actions::insert_queue;
-use super::rows::{EXECUTING, ITEM_COLUMNS, item, substitutable, word};
+use super::rows::{EXECUTING, ITEM_COLUMNS, Role, item, substitutable, word};
 use super::{StoreError, approvals};
 use crate::engine::idempotency;
 use crate::engine::queue::{Item, Seq, Wait};
@@ -45,6 +45,9 @@ pub fn remove(conn: &Connection, seqs: &[Seq], by: &str, now: Time) -> Result<Ve
 /// Puts a removed item back where it was.
 pub fn restore(conn: &Connection, id: &str, key_expires_at: Time, now: Time) -> Result<Restored, StoreError> {
     let Some(found) = find(conn, id)? else { return Ok(Restored::NotFound) };
+    if let Some(refused) = found.ensure_free() {
+        return Ok(refused);
+    }
     match found.status {
         ActionStatus::Removed => {}
         ActionStatus::Pending | ActionStatus::Executing => return Ok(Restored::AlreadySo),
@@ -75,6 +78,9 @@ pub fn retry(
     now: Time,
 ) -> Result<Restored, StoreError> {
     let Some(found) = find(conn, id)? else { return Ok(Restored::NotFound) };
+    if let Some(refused) = found.ensure_free() {
+        return Ok(refused);
+    }
     match found.status {
         ActionStatus::Failed | ActionStatus::InDoubt => {}
         ActionStatus::Pending | ActionStatus::Executing => return Ok(Restored::AlreadySo),
@@ -109,8 +115,9 @@ pub fn retry(
             user: 0,
             workflow: 0,
             batch: 0,
+            owned: false,
         };
-        insert_queue(conn, &fresh, found.action_type, found.attempts, found.version + 1)?;
+        insert_queue(conn, &fresh, found.action_type, found.attempts, found.version + 1, Role::Plain)?;
     }
     reopen(conn, found.seq)?;
     let back = conn
@@ -129,13 +136,25 @@ struct Found {
     version: u64,
     key: Option<String>,
     data: Option<String>,
+    /// The workflow it belongs to.
+    owner: Option<String>,
+}
+
+impl Found {
+    /// What belongs to a workflow goes on only through it.
+    fn ensure_free(&self) -> Option<Restored> {
+        let id = self.owner.as_ref()?;
+        let words = format!("it belongs to workflow {id}; see `opsctl workflow status {id}`");
+        Some(Restored::Conflict(words))
+    }
 }
 
 fn find(conn: &Connection, id: &str) -> Result<Option<Found>, StoreError> {
     let found = conn
         .prepare_cached(
             "SELECT a.seq, a.status, a.type, a.platform, a.priority, a.attempts, a.version, a.idempotency_key, \
-             p.data, q.state FROM actions a LEFT JOIN payloads p USING (seq) LEFT JOIN queue q USING (seq) WHERE a.id = ?",
+             p.data, q.state, iif(a.role = 0, NULL, a.workflow_id) FROM actions a LEFT JOIN payloads p USING (seq) \
+             LEFT JOIN queue q USING (seq) WHERE a.id = ?",
         )?
         .query_row([id], |row| {
             let executing = row.get::<_, Option<i64>>(9)? == Some(EXECUTING);
@@ -149,6 +168,7 @@ fn find(conn: &Connection, id: &str) -> Result<Option<Found>, StoreError> {
                 version: row.get(6)?,
                 key: row.get(7)?,
                 data: row.get(8)?,
+                owner: row.get(10)?,
             })
         })
         .optional()?;

@@ -13,6 +13,7 @@ pub mod query;
 mod readers;
 mod rows;
 mod schema;
+pub mod workflows;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 pub use error::{StoreError, Trouble};
 pub use readers::Readers;
-pub use rows::{Dead, substitutable};
+pub use rows::{Dead, Role, substitutable};
 pub(super) use schema::{CHECKPOINT_PAGES, ensure_whole, open_reader, prepare, set_checkpoints};
 pub use writer::Writer;
 

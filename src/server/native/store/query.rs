@@ -53,14 +53,15 @@ pub fn dead_count(conn: &Connection, dead: Dead) -> Result<u64, StoreError> {
 }
 
 const fn dead_condition(dead: Dead) -> &'static str {
-    // The numbers are places in `ActionStatus::ALL`; written out so that the partial index is used.
+    // The numbers are places in `ActionStatus::ALL`; written out so that the partial index is used. What belongs to a
+    // workflow is its workflow's failure, not the queue's.
     match dead {
         // What a person rejected, or nobody approved in time, is not to be driven again.
         Dead::Failed => {
-            "a.status >= 3 AND a.status IN (3, 4) AND NOT EXISTS \
+            "a.status >= 3 AND a.role = 0 AND a.status IN (3, 4) AND NOT EXISTS \
              (SELECT 1 FROM approvals p WHERE p.seq = a.seq AND p.status IN (2, 3))"
         }
-        Dead::Removed => "a.status >= 3 AND a.status = 5",
+        Dead::Removed => "a.status >= 3 AND a.role = 0 AND a.status = 5",
     }
 }
 
@@ -96,6 +97,12 @@ pub fn ids(conn: &Connection, seqs: &[Seq]) -> Result<Vec<(Seq, String, ActionTy
         found.extend(row.map(|(id, action_type)| (*seq, id, action_type)));
     }
     Ok(found)
+}
+
+/// The workflow that an action belongs to.
+pub fn owner(conn: &Connection, id: &str) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT workflow_id FROM actions WHERE id = ? AND role > 0";
+    Ok(conn.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?.flatten())
 }
 
 /// Places of ids.

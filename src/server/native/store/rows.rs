@@ -5,7 +5,8 @@ use rusqlite::Row;
 use super::StoreError;
 use crate::engine::queue::{Item, Seq, Wait};
 use crate::wire::{
-    ActionError, ActionRecord, ActionStatus, ActionType, Platform, Priority, QueueItem, QueueView, Time,
+    ActionError, ActionRecord, ActionStatus, ActionType, Platform, Priority, QueueItem, QueueView, StepStatus, Time,
+    WorkflowEventKind, WorkflowStatus,
 };
 
 /// `queue.state`: 0 waits, 1 a worker has it, 2 an operator took it out, 3 in doubt, for a person to look at, 4 waits for an
@@ -13,6 +14,22 @@ use crate::wire::{
 pub(super) const EXECUTING: i64 = 1;
 /// The state of what waits for an approval.
 const HELD: i64 = 4;
+
+/// Whose a queue item is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// A caller's action.
+    #[default]
+    Plain,
+    /// A step of a workflow.
+    Step,
+    /// The undo of a step.
+    Undo,
+}
+
+impl Word for Role {
+    const WORDS: &'static [Self] = &[Role::Plain, Role::Step, Role::Undo];
+}
 
 /// A dead letter's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,18 +41,19 @@ pub enum Dead {
 }
 
 /// The columns [`item`] reads.
-pub(super) const ITEM_COLUMNS: &str = "q.seq, q.type, q.platform, q.via, q.priority, q.queued_at, q.due, q.wait, q.tries, q.in_doubt, q.user, q.workflow, q.batch";
+pub(super) const ITEM_COLUMNS: &str = "q.seq, q.type, q.platform, q.via, q.priority, q.queued_at, q.due, q.wait, q.tries, q.in_doubt, q.user, q.workflow, q.batch, q.role";
 
 /// Reads [`ITEM_COLUMNS`].
 pub(super) fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
     let platform = word(row, 2)?;
     let action_type: ActionType = word(row, 1)?;
+    let role: Role = word(row, 13)?;
     Ok(Item {
         seq: row.get(0)?,
         platform,
         via: optional_word(row, 3)?,
         priority: word(row, 4)?,
-        substitutable: substitutable(platform, action_type),
+        substitutable: role != Role::Undo && substitutable(platform, action_type),
         queued_at: Time(row.get(5)?),
         due: row.get::<_, Option<i64>>(6)?.map(Time),
         wait: wait(row.get(7)?),
@@ -44,6 +62,7 @@ pub(super) fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
         user: row.get::<_, i64>(10)?.cast_unsigned(),
         workflow: row.get::<_, i64>(11)?.cast_unsigned(),
         batch: row.get::<_, i64>(12)?.cast_unsigned(),
+        owned: role != Role::Plain,
     })
 }
 
@@ -135,7 +154,7 @@ pub(super) trait Word: Copy + 'static {
 macro_rules! word_lists {
     ($($name:ident),+) => { $(impl Word for $name { const WORDS: &'static [Self] = $name::ALL; })+ };
 }
-word_lists!(Platform, ActionType, ActionStatus, Priority);
+word_lists!(Platform, ActionType, ActionStatus, Priority, WorkflowStatus, StepStatus, WorkflowEventKind);
 
 impl Word for crate::wire::CircuitState {
     const WORDS: &'static [Self] = Self::ALL;

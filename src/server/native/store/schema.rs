@@ -11,8 +11,9 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes a file from its index to the next version.
-const MIGRATIONS: [&str; 2] = [
-    "
+const MIGRATIONS: [&str; 3] = [FIRST, APPROVALS, WORKFLOWS];
+
+const FIRST: &str = "
 CREATE TABLE actions (
     seq             INTEGER PRIMARY KEY,
     id              TEXT    NOT NULL UNIQUE,
@@ -108,8 +109,10 @@ CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
-",
-    "
+";
+
+/// Approvals, and what collided with idempotency keys.
+const APPROVALS: &str = "
 CREATE INDEX idempotency_expiry ON idempotency (expires_at);
 CREATE INDEX idempotency_prevented ON idempotency (last_prevented_at) WHERE prevented > 0;
 CREATE INDEX idempotency_collided ON idempotency (last_collision_at) WHERE collisions > 0;
@@ -137,8 +140,66 @@ CREATE TABLE approvals (
 );
 CREATE INDEX approvals_pending ON approvals (expires_at) WHERE status = 0;
 CREATE INDEX approvals_decided ON approvals (status, decided_at) WHERE status > 0;
-",
-];
+";
+
+/// Workflows: `body` has what is not a column, a listing reads columns alone. `role` says whose a queue item is: nobody's,
+/// a step's, or an undo's. Numbers of kinds are places in `WorkflowEventKind::ALL`; 7 to 12 belong to rollbacks.
+const WORKFLOWS: &str = "
+ALTER TABLE actions ADD COLUMN role INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN role INTEGER NOT NULL DEFAULT 0;
+DROP INDEX actions_dead;
+CREATE INDEX actions_dead ON actions (status, ended_at) WHERE status >= 3 AND role = 0;
+CREATE TABLE workflows (
+    seq               INTEGER PRIMARY KEY,
+    id                TEXT    NOT NULL UNIQUE,
+    status            INTEGER NOT NULL,
+    cleared           INTEGER NOT NULL DEFAULT 0,
+    version           INTEGER NOT NULL,
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    time_limit        INTEGER NOT NULL,
+    deadline          INTEGER,
+    name              TEXT    NOT NULL,
+    steps             INTEGER NOT NULL,
+    failed_step       TEXT,
+    code              TEXT,
+    error             TEXT,
+    compensates       TEXT,
+    idempotency_key   TEXT,
+    fingerprint       TEXT    NOT NULL,
+    key_expires_at    INTEGER,
+    prevented         INTEGER NOT NULL DEFAULT 0,
+    last_prevented_at INTEGER,
+    collisions        INTEGER NOT NULL DEFAULT 0,
+    last_collision_at INTEGER,
+    body              TEXT    NOT NULL
+);
+CREATE INDEX workflows_status ON workflows (status, cleared, updated_at);
+CREATE INDEX workflows_moved ON workflows (updated_at);
+CREATE INDEX workflows_deadline ON workflows (deadline) WHERE deadline IS NOT NULL;
+CREATE INDEX workflows_key ON workflows (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX workflows_compensates ON workflows (compensates) WHERE compensates IS NOT NULL;
+CREATE TABLE workflow_steps (
+    workflow INTEGER NOT NULL,
+    place    INTEGER NOT NULL,
+    id       TEXT    NOT NULL,
+    status   INTEGER NOT NULL,
+    body     TEXT    NOT NULL,
+    PRIMARY KEY (workflow, place)
+) WITHOUT ROWID;
+CREATE TABLE workflow_events (
+    seq      INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    workflow TEXT    NOT NULL,
+    kind     INTEGER NOT NULL,
+    step     TEXT,
+    data     TEXT,
+    by       TEXT
+);
+CREATE INDEX workflow_events_of ON workflow_events (workflow, seq);
+CREATE INDEX workflow_events_at ON workflow_events (at);
+CREATE INDEX workflow_events_rollback ON workflow_events (seq) WHERE kind BETWEEN 7 AND 12;
+";
 
 /// Pages in the log at which a commit brings them into the file.
 pub const CHECKPOINT_PAGES: i64 = 4000;

@@ -57,6 +57,7 @@ fn action(id: &str, key: Option<&str>, title: &str) -> NewAction {
             user: 0,
             workflow: u64::MAX,
             batch: 0,
+            owned: false,
         },
         approval: None,
         request,

@@ -7,4 +7,5 @@ mod keys;
 mod recovery;
 mod settings;
 mod with_sims;
+mod workflows;
 mod world;

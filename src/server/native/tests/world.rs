@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,9 @@ use super::super::calls::{Answer, Calls};
 use super::super::store::tests::Folder;
 use super::super::{NativeBackend, NativeOptions};
 use crate::clock::Clock;
+use crate::platforms::undo::{Done, Seen, Undone};
 use crate::platforms::{Call, CallOutcome, Credentials, Delivery, Endpoints, Lookup, Platform, PlatformError};
-use crate::server::backend::{Backend, ChangeContext, CircuitOps, QueueOps, Refusal, ServiceOps};
+use crate::server::backend::{Backend, ChangeContext, CircuitOps, QueueOps, Refusal, ServiceOps, WorkflowOps};
 use crate::server::config::ConfigRegistry;
 use crate::server::telemetry::Telemetry;
 use crate::wire::*;
@@ -37,6 +38,12 @@ pub(crate) struct Script {
     pub down: Mutex<BTreeMap<Platform, ErrorCode>>,
     pub found: Mutex<Option<Result<Lookup, ErrorCode>>>,
     pub executed: Mutex<Vec<Call>>,
+    /// What the next undos come to; they are confirmed when nothing is said.
+    pub undoing: Mutex<VecDeque<Result<Undone, ErrorCode>>>,
+    /// Undos that were asked for, and whether by force.
+    pub undone: Mutex<Vec<(Done, bool)>>,
+    /// Whether undos wait until they are let go.
+    pub hold_undos: AtomicBool,
     pub looked: Mutex<Vec<Call>>,
     pub signed_in: AtomicUsize,
 }
@@ -74,10 +81,18 @@ impl Calls for Arc<Script> {
                 None => Act::Do,
             });
             match act {
-                Act::Do => Ok(CallOutcome {
-                    result: json!({ "id": number, "updatedRange": "Log!A5:B6" }),
-                    served_by_marker: false,
-                }),
+                Act::Do => {
+                    let mut result = json!({ "id": number, "updatedRange": "Log!A5:B6" });
+                    let (name, text) = match call.platform {
+                        Platform::Notion => ("pageId", format!("page-{number}")),
+                        Platform::Trello => ("cardId", format!("card-{number}")),
+                        Platform::Slack => ("ts", format!("{number}.0")),
+                        Platform::Drive => ("fileId", format!("file-{number}")),
+                        Platform::Sheets => ("spreadsheetId", "s".to_owned()),
+                    };
+                    result[name] = text.into();
+                    Ok(CallOutcome { result, served_by_marker: false })
+                }
                 Act::Fail(code, delivery, retry_after) => Err(PlatformError {
                     delivery,
                     retry_after,
@@ -95,6 +110,28 @@ impl Calls for Arc<Script> {
             let found = self.found.lock().unwrap().clone().unwrap_or(Ok(Lookup::Absent));
             found.map_err(|code| PlatformError::new(call.platform, code, "as the script says"))
         })
+    }
+
+    fn before<'a>(&'a self, _call: &'a Call) -> Answer<'a, Option<Value>> {
+        Box::pin(async { Ok(Some(json!({ "cells": [["old"]], "properties": {} }))) })
+    }
+
+    fn undo<'a>(&'a self, done: &'a Done, force: bool, _limit: Duration) -> Answer<'a, Undone> {
+        Box::pin(async move {
+            self.undone.lock().unwrap().push((done.clone(), force));
+            while self.hold_undos.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            let next = self.undoing.lock().unwrap().pop_front();
+            match next.unwrap_or_else(|| Ok(Undone::Confirmed("as the script says".into()))) {
+                Ok(undone) => Ok(undone),
+                Err(code) => Err(PlatformError::new(done.platform, code, "as the script says")),
+            }
+        })
+    }
+
+    fn inspect<'a>(&'a self, _done: &'a Done, _limit: Duration) -> Answer<'a, Seen> {
+        Box::pin(async { Ok(Seen::Present) })
     }
 
     fn who_am_i(&self, platform: Platform, _limit: Duration) -> Answer<'_, String> {
@@ -187,6 +224,33 @@ impl World {
 
     pub(crate) fn services(&self) -> &dyn ServiceOps {
         self.backend.services().unwrap()
+    }
+
+    pub(crate) fn workflows(&self) -> &dyn WorkflowOps {
+        self.backend.workflows().unwrap()
+    }
+
+    pub(crate) async fn try_workflow(&self, request: Value) -> Result<WorkflowAccepted, Refusal> {
+        self.workflows().submit(serde_json::from_value(request).unwrap(), &cx()).await
+    }
+
+    pub(crate) async fn workflow(&self, request: Value) -> String {
+        self.try_workflow(request).await.unwrap().workflow_id
+    }
+
+    /// Waits until a workflow has a status and its log says the same as its state.
+    pub(crate) async fn until_workflow(&self, id: &str, status: WorkflowStatus) -> Workflow {
+        let started = Instant::now();
+        loop {
+            let workflow = self.workflows().get(id).await.unwrap();
+            if workflow.status == status {
+                let plan = self.workflows().rebuild_plan(id).await.unwrap();
+                assert_eq!((plan.differences, plan.version), (vec![], plan.events), "state and log differ");
+                return workflow;
+            }
+            assert!(started.elapsed() < PATIENCE, "{id} is {}, not {status}: {workflow:?}", workflow.status);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Moves the clock ahead.
