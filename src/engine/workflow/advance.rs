@@ -131,12 +131,7 @@ pub(super) fn skip_unsent(book: &mut Book<'_>, reason: &str, hands: &mut dyn Han
 }
 
 /// Takes back what has not been sent, as events; for a person who ends the workflow.
-pub fn stop_steps(
-    state: &mut State,
-    rules: Rules,
-    reason: &str,
-    hands: &mut dyn Hands,
-) -> Result<Vec<Event>, Illegal> {
+pub fn stop_steps(state: &mut State, rules: Rules, reason: &str, hands: &mut dyn Hands) -> Result<Vec<Event>, Illegal> {
     let mut book = Book::new(state, rules);
     skip_unsent(&mut book, reason, hands)?;
     Ok(book.events)

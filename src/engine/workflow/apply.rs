@@ -127,9 +127,10 @@ impl State {
         };
         let quiet = match event.change {
             Change::Completed => self.steps.iter().all(|s| !matches!(s.status, StepStatus::Pending)),
-            Change::RollbackEnded { .. } => {
-                self.steps.iter().all(|s| !matches!(s.undo_status(), Some(UndoStatus::Pending | UndoStatus::InProgress)))
-            }
+            Change::RollbackEnded { .. } => self
+                .steps
+                .iter()
+                .all(|s| !matches!(s.undo_status(), Some(UndoStatus::Pending | UndoStatus::InProgress))),
             Change::MarkedCompleted { .. } => true,
             _ => return needs_step == of_step && from.contains(&self.status),
         };

@@ -12,10 +12,8 @@ use crate::wire::{UndoStatus, WorkflowStatus};
 
 /// Whether every step it undoes still stands, so that it may begin: an undo since then would be done twice.
 pub fn still_fits(compensating: &State, original: &State) -> bool {
-    let rests = matches!(
-        original.status,
-        WorkflowStatus::Completed | WorkflowStatus::Failed | WorkflowStatus::RollbackFailed
-    );
+    let rests =
+        matches!(original.status, WorkflowStatus::Completed | WorkflowStatus::Failed | WorkflowStatus::RollbackFailed);
     let stands = |id: &str| original.place(id).is_some_and(|place| original.steps[place].stands());
     rests && original.lease.is_none() && compensating.steps.iter().all(|step| stands(&step.definition.id))
 }
@@ -68,12 +66,7 @@ pub fn mirror(
 }
 
 /// The compensation begins: what it does not undo is settled at once.
-fn begin(
-    book: &mut Book<'_>,
-    compensating: &State,
-    by: Option<&str>,
-    hands: &mut dyn Hands,
-) -> Result<(), Illegal> {
+fn begin(book: &mut Book<'_>, compensating: &State, by: Option<&str>, hands: &mut dyn Hands) -> Result<(), Illegal> {
     let mut left = Vec::new();
     let mut steps = Vec::new();
     for (place, step) in book.state.steps.iter().enumerate().filter(|(_, step)| step.stands()) {

@@ -56,9 +56,10 @@ pub fn may_roll_back(state: &State, mode: RollbackMode) -> Result<(), Refused> {
         (Status::Pending, _) => {
             conflict(format!("workflow {id} has not run; start it with `opsctl workflow execute {id}`"))
         }
-        (Status::Resolved, _) => {
-            conflict(format!("workflow {id} is resolved: a person put it right, so {} changes nothing", operation(mode)))
-        }
+        (Status::Resolved, _) => conflict(format!(
+            "workflow {id} is resolved: a person put it right, so {} changes nothing",
+            operation(mode)
+        )),
         (Status::Unknown, _) => {
             conflict(format!("the state of workflow {id} is lost; rebuild it with `opsctl state rebuild {id}`"))
         }
@@ -112,9 +113,7 @@ pub fn complete(state: &mut State, comment: Option<String>, by: &str, rules: Rul
         status => return conflict(format!("workflow {id} is {status} and cannot be marked as completed")),
     }
     if state.in_flight() {
-        return conflict(format!(
-            "workflow {id} has a step in flight; wait until it ends, then mark it as completed"
-        ));
+        return conflict(format!("workflow {id} has a step in flight; wait until it ends, then mark it as completed"));
     }
     one(state, Change::MarkedCompleted { comment }, by, rules)
 }
@@ -130,11 +129,7 @@ fn one(state: &mut State, change: Change, by: &str, rules: Rules) -> Result<Vec<
 
 /// The workflow that undoes this one's executed steps, in reverse order; each step's parameters are the record of what
 /// was done, and its id is the undone step's.
-pub fn compensation(
-    state: &State,
-    id: String,
-    how: &dyn Fn(&Done) -> UndoPlan,
-) -> Result<WorkflowRequest, Refused> {
+pub fn compensation(state: &State, id: String, how: &dyn Fn(&Done) -> UndoPlan) -> Result<WorkflowRequest, Refused> {
     let of = &state.id;
     match state.status {
         WorkflowStatus::Completed | WorkflowStatus::Failed | WorkflowStatus::RollbackFailed => {}

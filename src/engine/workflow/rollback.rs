@@ -100,9 +100,8 @@ pub(super) fn begin(
 /// Enters what follows, until an undo is under way or the rollback rests.
 pub(super) fn go_on(book: &mut Book<'_>, hands: &mut dyn Hands) -> Result<(), Illegal> {
     loop {
-        let busy = |step: &Step| {
-            step.status == StepStatus::Executing || step.undo_status() == Some(UndoStatus::InProgress)
-        };
+        let busy =
+            |step: &Step| step.status == StepStatus::Executing || step.undo_status() == Some(UndoStatus::InProgress);
         if book.state.steps.iter().any(busy) {
             return Ok(());
         }

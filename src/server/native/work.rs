@@ -247,7 +247,9 @@ impl Runtime {
             Ok(Undone::Confirmed(evidence)) => done(evidence, false),
             Ok(Undone::Already(evidence)) => done(evidence, true),
             Ok(Undone::ChangedSince(how)) => refused(ErrorCode::Conflict, format!("somebody changed it since: {how}")),
-            Ok(Undone::StillStands(how)) => refused(ErrorCode::UnknownError, format!("sent, but it still stands: {how}")),
+            Ok(Undone::StillStands(how)) => {
+                refused(ErrorCode::UnknownError, format!("sent, but it still stands: {how}"))
+            }
             Err(error) => Tried::Failed(error),
         }
     }

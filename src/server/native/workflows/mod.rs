@@ -14,8 +14,8 @@ use crate::platforms::undo;
 use crate::server::backend::{Answer, ChangeContext, Refusal, WorkflowOps};
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{
-    ChangeAnswer, EffectKind, ErrorCode, EventFilter, RebuildPlan, ResolveRequest, RollbackMode, RollbackPlan, Workflow,
-    WorkflowAccepted, WorkflowEvents, WorkflowFilter, WorkflowList, WorkflowRequest, WorkflowStatus,
+    ChangeAnswer, EffectKind, ErrorCode, EventFilter, RebuildPlan, ResolveRequest, RollbackMode, RollbackPlan,
+    Workflow, WorkflowAccepted, WorkflowEvents, WorkflowFilter, WorkflowList, WorkflowRequest, WorkflowStatus,
 };
 
 impl WorkflowOps for Runtime {

@@ -95,11 +95,9 @@ fn change_of(state: &State, end: &End) -> Option<(usize, Change)> {
             before: end.before.clone(),
             fallback_platform: end.fallback,
         },
-        (false, status) => Change::StepFailed {
-            error,
-            in_doubt: status == ActionStatus::InDoubt,
-            before: end.before.clone(),
-        },
+        (false, status) => {
+            Change::StepFailed { error, in_doubt: status == ActionStatus::InDoubt, before: end.before.clone() }
+        }
         (true, ActionStatus::Success) => {
             let evidence = end.result.as_ref().and_then(|result| result["evidence"].as_str());
             Change::UndoCompleted { evidence: evidence.unwrap_or_default().to_owned(), attempts: end.attempts }
@@ -228,8 +226,9 @@ pub fn reconcile(conn: &Connection, moment: &Moment) -> Result<Moved, StoreError
 
 /// The earliest moment at which some workflow has to be done.
 pub fn next_deadline(conn: &Connection) -> Result<Option<Time>, StoreError> {
-    let at: Option<i64> =
-        conn.prepare_cached("SELECT min(deadline) FROM workflows WHERE deadline IS NOT NULL")?.query_row([], |row| row.get(0))?;
+    let at: Option<i64> = conn
+        .prepare_cached("SELECT min(deadline) FROM workflows WHERE deadline IS NOT NULL")?
+        .query_row([], |row| row.get(0))?;
     Ok(at.map(Time))
 }
 

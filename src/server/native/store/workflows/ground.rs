@@ -189,20 +189,14 @@ fn ask(request: &ActionRequest, moment: &Moment) -> Option<Ask> {
 }
 
 /// The action that undoes a step.
-fn undo_action(
-    state: &State,
-    step: &Step,
-    id: &str,
-    done: &Done,
-    moment: &Moment,
-) -> Result<NewAction, StoreError> {
+fn undo_action(state: &State, step: &Step, id: &str, done: &Done, moment: &Moment) -> Result<NewAction, StoreError> {
     let order = UndoOrder { done: done.clone(), force: state.rolling == Some(RollbackMode::Force) };
     let mut request = request(state, step, id);
     request.platform = done.platform;
     request.source = Some("rollback".into());
     request.tags = vec!["undo".into()];
-    request.data = serde_json::to_value(order)
-        .map_err(|e| StoreError::Other(format!("cannot write an undo as JSON: {e}")))?;
+    request.data =
+        serde_json::to_value(order).map_err(|e| StoreError::Other(format!("cannot write an undo as JSON: {e}")))?;
     Ok(owned(request, None, moment.now, Role::Undo))
 }
 

@@ -66,8 +66,7 @@ pub fn list(conn: &Connection, filter: &WorkflowFilter) -> Result<WorkflowList, 
         conditions.push("updated_at >= ?".into());
         values.push(Value::Integer(since.0));
     }
-    let condition =
-        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+    let condition = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
     let total = conn
         .prepare_cached(&format!("SELECT count(*) FROM workflows {condition}"))?
         .query_row(params_from_iter(&values), |row| row.get(0))?;
@@ -121,8 +120,7 @@ pub fn events(conn: &Connection, filter: &EventFilter) -> Result<Option<Workflow
         conditions.push("seq >= ? AND at >= ?");
         values.extend([Value::Integer(first.unwrap_or(i64::MAX)), Value::Integer(since.0)]);
     }
-    let condition =
-        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+    let condition = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
     let limit = filter.limit.clamp(1, EVENTS_MAX);
     values.push(Value::Integer(i64::try_from(limit + 1).unwrap_or(i64::MAX)));
     let mut query = conn.prepare_cached(&format!(

@@ -154,11 +154,10 @@ pub(super) fn append(conn: &Connection, workflow: &str, events: &[Event]) -> Res
 
 /// The log of one workflow, oldest first.
 pub(super) fn log(conn: &Connection, workflow: &str) -> Result<Vec<Event>, StoreError> {
-    let mut query = conn
-        .prepare_cached("SELECT at, kind, step, data, by FROM workflow_events WHERE workflow = ? ORDER BY seq")?;
-    let rows = query.query_map([workflow], |row| {
-        Ok((Time(row.get(0)?), word(row, 1)?, row.get(2)?, json(row, 3)?, row.get(4)?))
-    })?;
+    let mut query =
+        conn.prepare_cached("SELECT at, kind, step, data, by FROM workflow_events WHERE workflow = ? ORDER BY seq")?;
+    let rows = query
+        .query_map([workflow], |row| Ok((Time(row.get(0)?), word(row, 1)?, row.get(2)?, json(row, 3)?, row.get(4)?)))?;
     let mut events = Vec::new();
     for row in rows {
         let (at, kind, step, data, by) = row?;
