@@ -14,6 +14,7 @@ pub mod error;
 pub mod files;
 pub mod guard;
 pub mod http;
+pub mod logs;
 pub mod output;
 pub mod platforms;
 pub mod redact;

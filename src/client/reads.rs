@@ -76,6 +76,23 @@ impl Orchestrator {
         self.get(&path).await
     }
 
+    /// Lines of a log.
+    pub async fn log_lines(&self, log: LogName, filter: &LineFilter) -> anyhow::Result<LogPage> {
+        let path = query(
+            "/admin/v1/logs/lines",
+            &[
+                ("log", Some(log.to_string())),
+                ("limit", word(Some(filter.limit))),
+                ("since", word(filter.since)),
+                ("until", word(filter.until)),
+                ("platform", word(filter.platform)),
+                ("grep", filter.grep.clone()),
+                ("filter", (!filter.filters.is_empty()).then(|| filter.filters.join("\n"))),
+            ],
+        );
+        self.get(&path).await
+    }
+
     /// One item.
     pub async fn queue_item(&self, id: &str) -> anyhow::Result<QueueItem> {
         self.get(&format!("/admin/v1/queue/items/{}", segment(id))).await

@@ -81,6 +81,21 @@ impl SinceArgs {
     }
 }
 
+/// `--until`.
+#[derive(Args, Clone, Debug)]
+pub struct UntilArgs {
+    /// Before this; written as --since
+    #[arg(long, value_name = "TIME")]
+    until: Option<Since>,
+}
+
+impl UntilArgs {
+    /// The instant, when one was given.
+    pub fn resolve(&self, app: &App) -> anyhow::Result<Option<Time>> {
+        Ok(self.until.as_ref().map(|s| s.resolve_here(app.now())).transpose()?)
+    }
+}
+
 /// A report that is one object when one thing was asked for, and a list otherwise.
 #[derive(Serialize)]
 #[serde(untagged)]

@@ -214,7 +214,8 @@ pub fn group(family: &Family, query: &Query, key: &str) -> (Groups, Sources) {
                 }
                 Open::File(file, end) => {
                     let middle = line_after(&file, end / 2, end)?;
-                    let half = |range: Range<u64>| count(query, key, &groups, |scan, each| scan.forwards(&file, range, each));
+                    let half =
+                        |range: Range<u64>| count(query, key, &groups, |scan, each| scan.forwards(&file, range, each));
                     let (first, second) = std::thread::scope(|threads| {
                         let second = threads.spawn(|| half(middle..end));
                         (half(0..middle), second.join())
@@ -238,7 +239,8 @@ fn count(
     read: impl FnOnce(&mut Scan<'_>, Visit<'_>) -> io::Result<()>,
 ) -> io::Result<Account> {
     let mut groups = Groups::default();
-    let hand_over = |groups: &mut Groups| all.lock().unwrap_or_else(PoisonError::into_inner).merge(std::mem::take(groups));
+    let hand_over =
+        |groups: &mut Groups| all.lock().unwrap_or_else(PoisonError::into_inner).merge(std::mem::take(groups));
     let mut scan = scan(query, &[key], &[key]);
     let place = scan.place(key);
     read(&mut scan, &mut |found| {

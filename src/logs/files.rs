@@ -37,7 +37,9 @@ impl Open {
         let file = File::open(path)?;
         let meta = file.metadata()?;
         Ok(match packing(path) {
-            Packing::Gzip => Open::Stream(Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(256 * 1024, file)))),
+            Packing::Gzip => {
+                Open::Stream(Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(256 * 1024, file))))
+            }
             Packing::Zstd => {
                 let decoder = ruzstd::decoding::StreamingDecoder::new(io::BufReader::with_capacity(256 * 1024, file));
                 Open::Stream(Box::new(decoder.map_err(io::Error::other)?))
@@ -92,7 +94,8 @@ pub fn family_of(path: &Path) -> io::Result<Family> {
     files.sort();
     let own = split(name).map_or(Rotation::Current, |(_, rotation)| rotation);
     // Named on purpose: what is newer than it was not asked for.
-    let files: Vec<PathBuf> = files.into_iter().filter(|(rotation, _)| *rotation >= own).map(|(_, path)| path).collect();
+    let files: Vec<PathBuf> =
+        files.into_iter().filter(|(rotation, _)| *rotation >= own).map(|(_, path)| path).collect();
     Ok(Family { name: stem, files: if files.is_empty() { vec![path.to_owned()] } else { files } })
 }
 
@@ -136,7 +139,9 @@ enum Rotation {
 fn split(name: &str) -> Option<(String, Rotation)> {
     let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
     let (base, number) = match name.rsplit_once('.') {
-        Some((base, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => (base, Some(digits)),
+        Some((base, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            (base, Some(digits))
+        }
         _ => (name, None),
     };
     let stem = base.strip_suffix(".log").or_else(|| base.strip_suffix(".jsonl"))?;

@@ -28,7 +28,11 @@ impl<'a> Text<'a> {
         if self.raw.first() != text.as_bytes().first() && !self.escaped {
             return false;
         }
-        if self.escaped { self.raw.len() > text.len() && unescape(self.raw) == text } else { self.raw == text.as_bytes() }
+        if self.escaped {
+            self.raw.len() > text.len() && unescape(self.raw) == text
+        } else {
+            self.raw == text.as_bytes()
+        }
     }
 }
 

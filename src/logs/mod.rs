@@ -1,6 +1,14 @@
+//! Logs read as fast as memory allows: the application's lines and the service's own, from files, folders, compressed
+//! predecessors and streams.
+//!
+//! [`read`] cuts blocks at line ends, [`json`] walks a line once, [`query`] proves what is asked, [`scan`] passes over
+//! what cannot fit, [`files`] finds the files, [`ask`] puts questions to all of a log's files. The module's tests compare
+//! every answer with the obvious implementation.
+
 pub mod ask;
 pub mod files;
 pub mod json;
+pub mod page;
 pub mod query;
 pub mod read;
 pub mod scan;

@@ -85,9 +85,10 @@ impl FromStr for Filter {
             Test::Between(None, Some((number(end, at + 1)?, false)))
         } else if let Some(inner) = expression(value) {
             Test::Matches(compile(inner).map_err(|e| BadFilter { at: at + 1 + e.at, ..e })?)
-        } else if let Some((low, high)) = value.split_once("..").filter(|(low, high)| {
-            low.trim().parse::<f64>().is_ok() && high.trim().parse::<f64>().is_ok()
-        }) {
+        } else if let Some((low, high)) = value
+            .split_once("..")
+            .filter(|(low, high)| low.trim().parse::<f64>().is_ok() && high.trim().parse::<f64>().is_ok())
+        {
             Test::Between(Some((number(low, at)?, true)), Some((number(high, at)?, true)))
         } else {
             Test::Is(value.to_owned())
@@ -147,7 +148,8 @@ fn compile(text: &str) -> Result<Regex, BadFilter> {
 
 /// The longest stretch of a text that JSON writes in one way only, escapes by number aside.
 fn plain(text: &str) -> Option<&str> {
-    let stretch = text.split(|c: char| matches!(c, '"' | '\\' | '/') || c.is_control()).max_by_key(|part| part.len())?;
+    let stretch =
+        text.split(|c: char| matches!(c, '"' | '\\' | '/') || c.is_control()).max_by_key(|part| part.len())?;
     (stretch.len() > 1).then_some(stretch)
 }
 
@@ -266,7 +268,8 @@ impl<'q> Judge<'q> {
             }
             Filter::Platform(platform) => self.platform(values) == Some(*platform),
             Filter::Contains(text) => {
-                memmem::find(line, text.as_bytes()).is_some() || any_text(line, &mut |read| read.contains(text.as_str()))
+                memmem::find(line, text.as_bytes()).is_some()
+                    || any_text(line, &mut |read| read.contains(text.as_str()))
             }
             Filter::Matches(regex) => {
                 let as_it_stands = std::str::from_utf8(line).is_ok_and(|line| regex.is_match(line));
@@ -299,8 +302,7 @@ impl Test {
             Test::Is(wanted) => match value {
                 Value::Text(text) => text.is(wanted),
                 Value::Number(raw) => {
-                    raw == wanted.as_bytes()
-                        || number(raw).is_some_and(|n| wanted.parse::<f64>().is_ok_and(|w| n == w))
+                    raw == wanted.as_bytes() || number(raw).is_some_and(|n| wanted.parse::<f64>().is_ok_and(|w| n == w))
                 }
                 other => other.plain() == wanted.as_str(),
             },

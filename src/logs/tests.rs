@@ -84,7 +84,10 @@ fn line(random: &mut Rng, at: i64) -> Vec<u8> {
         pair(random, "errorCode", value);
     }
     if random.u8(0..4) == 0 {
-        let inner = format!("{{\"level\":\"error\",\"errorCode\":\"TIMEOUT\",\"deep\":[{{\"platform\":\"notion\"}},{}]}}", random.u8(..));
+        let inner = format!(
+            "{{\"level\":\"error\",\"errorCode\":\"TIMEOUT\",\"deep\":[{{\"platform\":\"notion\"}},{}]}}",
+            random.u8(..)
+        );
         pair(random, "error", inner);
     }
     let amount = match random.u8(0..4) {
@@ -146,15 +149,28 @@ fn query(random: &mut Rng, lines: usize) -> Query {
         query.until = Some(moment(random));
     }
     let filters = [
-        "level:error", "level:!error", "errorCode:RATE_LIMITED", "errorCode:é🔴/x", "error.errorCode:TIMEOUT", "n:10", "n:>500",
-        "n:5..15", "message:/^Action/", "level:/^(error|warn)$/", "missing:!x", "error.deep:/notion/",
+        "level:error",
+        "level:!error",
+        "errorCode:RATE_LIMITED",
+        "errorCode:é🔴/x",
+        "error.errorCode:TIMEOUT",
+        "n:10",
+        "n:>500",
+        "n:5..15",
+        "message:/^Action/",
+        "level:/^(error|warn)$/",
+        "missing:!x",
+        "error.deep:/notion/",
     ];
     for _ in 0..random.u8(0..3) {
         query.filters.push(filters[random.usize(0..filters.len())].parse().unwrap());
     }
     match random.u8(0..6) {
         0 => query.filters.push(Filter::Platform([Platform::Notion, Platform::Trello][random.usize(0..2)])),
-        1 => query.filters.push(Filter::grep(["RATE_LIMITED", "é🔴/x", "trello\" board\nhas", "two\\lines", "x"][random.usize(0..5)]).unwrap()),
+        1 => query.filters.push(
+            Filter::grep(["RATE_LIMITED", "é🔴/x", "trello\" board\nhas", "two\\lines", "x"][random.usize(0..5)])
+                .unwrap(),
+        ),
         2 => query.filters.push(Filter::grep("/Notion|deep/").unwrap()),
         _ => {}
     }
@@ -224,7 +240,8 @@ fn holds(filter: &Filter, line: &str, value: &Value) -> bool {
             let named = by_key.iter().find_map(|key| text(key)?.parse::<Platform>().ok());
             let mentioned = || {
                 let words = text("message")?.split(|c: char| !c.is_alphanumeric());
-                let mut platforms = words.filter(|word| *word != word.to_uppercase()).filter_map(|word| word.parse().ok());
+                let mut platforms =
+                    words.filter(|word| *word != word.to_uppercase()).filter_map(|word| word.parse().ok());
                 platforms.next()
             };
             named.or_else(mentioned) == Some(*platform)

@@ -9,7 +9,8 @@ const SECONDS_MAX: f64 = 1e11;
 /// The moment a value names.
 pub fn moment(value: Value<'_>) -> Option<Time> {
     match value {
-        Value::Text(text) => usual(text.raw).or_else(|| Some(Time(text.decode().trim().parse::<jiff::Timestamp>().ok()?.as_millisecond()))),
+        Value::Text(text) => usual(text.raw)
+            .or_else(|| Some(Time(text.decode().trim().parse::<jiff::Timestamp>().ok()?.as_millisecond()))),
         Value::Number(raw) => {
             let number: f64 = std::str::from_utf8(raw).ok()?.parse().ok()?;
             let ms = if number.abs() < SECONDS_MAX { number * 1000.0 } else { number };
@@ -62,7 +63,12 @@ mod tests {
             let text = format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap());
             assert_eq!(usual(text.as_bytes()), Some(Time(ms)), "{text}");
         }
-        for wrong in ["2025-02-29T00:00:00.000Z", "2025-13-01T00:00:00.000Z", "2025-01-01T24:00:00.000Z", "2025-01-01 00:00:00.000Z"] {
+        for wrong in [
+            "2025-02-29T00:00:00.000Z",
+            "2025-13-01T00:00:00.000Z",
+            "2025-01-01T24:00:00.000Z",
+            "2025-01-01 00:00:00.000Z",
+        ] {
             assert_eq!(usual(wrong.as_bytes()), None, "{wrong}");
         }
     }

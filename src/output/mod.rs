@@ -8,7 +8,7 @@ mod progress;
 mod records;
 mod style;
 
-pub use page::{Page, Table};
+pub use page::{Page, Table, shown};
 pub use progress::Progress;
 pub use records::{flatten, records_of};
 pub use style::{ColorChoice, Style, Tone, percent, relative};

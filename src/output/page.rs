@@ -31,8 +31,7 @@ impl<'a> Page<'a> {
 
     /// A label and its value, lined up with the pairs around it. A value that is a state word gets its colour.
     pub fn pair(&mut self, label: &str, value: impl Display) -> io::Result<()> {
-        let value = value.to_string();
-        let value = self.style.state(&value);
+        let value = self.style.state(&shown(&value.to_string()));
         self.pairs.push((label.to_owned(), value));
         Ok(())
     }
@@ -84,6 +83,20 @@ impl<'a> Page<'a> {
     }
 }
 
+/// Text of others as a terminal may be given it: what would command it (colours, titles, the bell) is shown instead.
+pub fn shown(text: &str) -> String {
+    if !text.contains(|c: char| c.is_control() && c != '\n') {
+        return text.to_owned();
+    }
+    let letters = text.chars().map(|c| match c {
+        '\n' => c.to_string(),
+        '\t' => " ".to_owned(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    });
+    letters.collect()
+}
+
 /// Spaces between two columns.
 const COLUMN_GAP: usize = 2;
 
@@ -109,7 +122,7 @@ impl Table {
 
     /// Adds a row. Cells that are state words get their colour; an empty cell is drawn as `-`.
     pub fn row<S: ToString>(&mut self, cells: impl IntoIterator<Item = S>) {
-        self.rows.push(cells.into_iter().map(|c| c.to_string()).collect());
+        self.rows.push(cells.into_iter().map(|c| shown(&c.to_string())).collect());
     }
 
     /// Whether it has no rows.
@@ -172,6 +185,11 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_commands_a_terminal_is_shown() {
+        assert_eq!(shown("a\u{1b}[31mred\u{7}\ttab\nline é"), "a\\u{1b}[31mred\\u{7} tab\nline é");
+    }
 
     fn drawn(style: Style, draw: impl FnOnce(&mut Page<'_>) -> io::Result<()>) -> String {
         let mut out = Vec::new();

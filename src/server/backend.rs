@@ -226,6 +226,8 @@ pub trait ConfigOps: Send + Sync {
 pub trait LogOps: Send + Sync {
     /// Errors, newest first.
     fn errors(&self, filter: ErrorFilter) -> Answer<'_, ErrorLog>;
+    /// Lines of a log, the newest ones, oldest of them first.
+    fn lines(&self, log: LogName, filter: LineFilter) -> Answer<'_, LogPage>;
 }
 
 /// Workflows and their rollbacks.

@@ -1,6 +1,8 @@
 //! `opsctl logs`: what the orchestrator and its parts wrote.
 
 mod errors;
+mod follow;
+mod lines;
 mod workflow;
 
 use clap::Subcommand;
@@ -17,6 +19,20 @@ pub enum Verb {
     Workflow(workflow::WorkflowLogArgs),
     /// Show what happened in rollbacks, event by event
     Rollback(workflow::RollbackLogArgs),
+    /// Search the log of everything
+    Search(lines::SearchArgs),
+    /// Show what a platform's executor wrote
+    Executor(lines::ExecutorArgs),
+    /// Show actions as they were executed
+    Actions(lines::ActionsArgs),
+    /// Show what the state manager and the store wrote
+    State(lines::StateArgs),
+    /// Show where another platform stood in
+    Fallback(lines::FallbackArgs),
+    /// Show what failed in workers and executors, labelled crash, timeout or network
+    Workers(lines::WorkersArgs),
+    /// Show what the reasoning engine wrote
+    Member2(lines::Member2Args),
 }
 
 impl Verb {
@@ -26,6 +42,13 @@ impl Verb {
             Self::Errors(args) => errors::errors(app, args).await,
             Self::Workflow(args) => workflow::workflow(app, args).await,
             Self::Rollback(args) => workflow::rollback(app, args).await,
+            Self::Search(args) => lines::search(app, args).await,
+            Self::Executor(args) => lines::executor(app, args).await,
+            Self::Actions(args) => lines::actions(app, args).await,
+            Self::State(args) => lines::state(app, args).await,
+            Self::Fallback(args) => lines::fallback(app, args).await,
+            Self::Workers(args) => lines::workers(app, args).await,
+            Self::Member2(args) => lines::member2(app, args).await,
         }
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::changes::{answer, who};
 use super::runtime::Runtime;
 use super::store::{Dead, journal, query};
+use crate::logs::page;
+use crate::logs::query::Query;
 use crate::platforms::auth_error_text;
 use crate::server::backend::{Answer, ChangeContext, CircuitOps, LimitOps, LogOps, MetricsOps, Refusal, ServiceOps};
 use crate::server::host;
@@ -283,5 +285,25 @@ impl MetricsOps for Runtime {
 impl LogOps for Runtime {
     fn errors(&self, filter: ErrorFilter) -> Answer<'_, ErrorLog> {
         Box::pin(self.blocking(move |telemetry| Ok(telemetry.errors(&filter))))
+    }
+
+    fn lines(&self, log: LogName, filter: LineFilter) -> Answer<'_, LogPage> {
+        Box::pin(async move {
+            let query = Query::try_from(&filter)
+                .map_err(|bad| Refusal::new(ErrorCode::ValidationError, format!("a filter cannot be read: {bad}")))?;
+            let folder = self.data_dir.join("logs");
+            self.blocking(move |telemetry| {
+                telemetry.flush()?;
+                // Before its first line a log has no file.
+                let Some(family) = page::family(&folder, log)? else { return Ok(LogPage::default()) };
+                let mut page = page::page(&family, &query, filter.limit);
+                let name = |path: String| {
+                    path.strip_prefix(&format!("{}/", folder.display())).map_or(path.clone(), str::to_owned)
+                };
+                page.source.files = page.source.files.into_iter().map(name).collect();
+                Ok(page)
+            })
+            .await
+        })
     }
 }

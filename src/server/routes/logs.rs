@@ -7,13 +7,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Reply;
+use crate::logs;
 use crate::server::backend::Refusal;
 use crate::server::extract::{Json, Query, length_within, within};
+use crate::server::refuse::invalid;
 use crate::server::state::ServerState;
 use crate::wire::*;
 
 pub(super) fn routes() -> OpenApiRouter<ServerState> {
-    OpenApiRouter::new().routes(routes!(errors))
+    OpenApiRouter::new().routes(routes!(errors)).routes(routes!(lines))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -53,4 +55,55 @@ impl ErrorsQuery {
     responses((status = 200, description = "The errors", body = ErrorLog)))]
 async fn errors(State(state): State<ServerState>, Query(query): Query<ErrorsQuery>) -> Reply<ErrorLog> {
     Ok(Json(state.logs()?.errors(query.filter()?).await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LinesQuery {
+    /// Which log, `application` unless told.
+    #[param(inline)]
+    log: Option<LogName>,
+    /// At most this many, the newest; 100 unless told.
+    #[param(minimum = 1, maximum = 10_000)]
+    limit: Option<u64>,
+    /// Not before.
+    #[param(inline)]
+    since: Option<Time>,
+    /// Before.
+    #[param(inline)]
+    until: Option<Time>,
+    /// Only about this platform.
+    #[param(inline)]
+    platform: Option<Platform>,
+    /// A text that occurs in the line, or `/regex/`.
+    #[param(max_length = 1024)]
+    grep: Option<String>,
+    /// Conditions on keys, one a line: `level:error`, `errorCode:!TIMEOUT`, `durationMs:>500`, `message:/regex/`.
+    #[param(max_length = 4096)]
+    filter: Option<String>,
+}
+
+/// Lines of a log, oldest first
+#[utoipa::path(get, path = "/admin/v1/logs/lines", operation_id = "logLines", tag = "logs", params(LinesQuery),
+    responses((status = 200, description = "The lines", body = LogPage)))]
+async fn lines(State(state): State<ServerState>, Query(query): Query<LinesQuery>) -> Reply<LogPage> {
+    if let Some(text) = &query.grep {
+        length_within("grep", text, 0..=1024)?;
+    }
+    if let Some(text) = &query.filter {
+        length_within("filter", text, 0..=4096)?;
+    }
+    let filter = LineFilter {
+        limit: within("limit", query.limit.unwrap_or(100), 1..=10_000)?,
+        since: query.since,
+        until: query.until,
+        platform: query.platform,
+        grep: query.grep,
+        filters: query.filter.iter().flat_map(|text| text.lines()).map(str::to_owned).collect(),
+    };
+    // Before the backend is asked: what cannot be read is the caller's to mend, whatever the engine.
+    logs::query::Query::try_from(&filter).map_err(|bad| invalid(format!("a filter cannot be read: {bad}")))?;
+    let log = query.log.unwrap_or(LogName::Application);
+    Ok(Json(state.logs()?.lines(log, filter).await?))
 }

@@ -523,6 +523,14 @@ impl MetricsOps for Fake {
 }
 
 impl LogOps for Fake {
+    fn lines(&self, _log: LogName, filter: LineFilter) -> Answer<'_, LogPage> {
+        let line = serde_json::json!({"timestamp": self.now(), "level": "info", "message": filter.grep});
+        ready(LogPage {
+            lines: vec![line],
+            source: LogSource { files: vec!["application.log".into()], ..LogSource::default() },
+        })
+    }
+
     fn errors(&self, filter: ErrorFilter) -> Answer<'_, ErrorLog> {
         self.seen.lock().unwrap().errors.push(filter);
         ready(ErrorLog {

@@ -1,0 +1,507 @@
+//! `opsctl logs search|executor|actions|state|fallback|workers|member2`: lines of one log, from its files where the
+//! context says where they are, else over the admin API.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::follow::{self, Followed};
+use crate::app::App;
+use crate::commands::args::{PlatformArg, SinceArgs, UntilArgs, count};
+use crate::error::{Fault, Kind, Outcome};
+use crate::logs::files::{self, Family};
+use crate::logs::page;
+use crate::logs::query::{BadFilter, Filter, Query};
+use crate::output::{Page, Report, Table};
+use crate::settings::ContextKind;
+use crate::wire::{LineFilter, LogName, LogPage, LogSource, Platform, Time};
+
+/// Lines shown unless told.
+const LIMIT: u64 = 100;
+/// Most that one call gives.
+const MOST: u64 = 10_000;
+
+/// What is asked of a log, the same for every log verb.
+#[derive(Args, Clone, Debug)]
+pub struct LineArgs {
+    #[command(flatten)]
+    since: SinceArgs,
+
+    #[command(flatten)]
+    until: UntilArgs,
+
+    /// At most this many lines, the newest
+    #[arg(long, value_name = "N", default_value_t = LIMIT, allow_negative_numbers = true, value_parser = count(1..=MOST))]
+    limit: u64,
+
+    /// Only this level: error, warn, info, verbose, debug
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<String>,
+
+    /// Only this part: executor, queue, store, http, circuit, state-manager
+    #[arg(long, value_name = "PART")]
+    component: Option<String>,
+
+    /// Only this workflow
+    #[arg(long, value_name = "WORKFLOW")]
+    workflow: Option<String>,
+
+    /// Only lines with this text, or /regex/
+    #[arg(long, value_name = "TEXT")]
+    grep: Option<String>,
+
+    /// Only where a key has a value: level:error, code:!TIMEOUT, durationMs:>500, attempt:2..4, message:/regex/
+    #[arg(long = "filter", value_name = "KEY:VALUE")]
+    filters: Vec<String>,
+
+    /// Read this file, with its rotated predecessors; - for standard input
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+
+    /// Go on with new lines as they are written
+    #[arg(long, short = 'f')]
+    follow: bool,
+}
+
+/// Search the log of everything
+///
+/// Conditions on keys compare values as they read: numbers by their amount, escapes undone. Several of them all have to
+/// hold.
+///
+/// Example: opsctl logs search --filter "userId:user-123" --since 24h
+#[derive(Args, Debug)]
+pub struct SearchArgs {
+    /// Only about this platform
+    #[arg(long, visible_alias = "executor", value_name = "PLATFORM")]
+    platform: Option<PlatformArg>,
+
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+/// Show what a platform's executor wrote
+///
+/// With -v every line comes with its whole stack.
+///
+/// Example: opsctl logs executor notion --since 10m -v
+#[derive(Args, Debug)]
+pub struct ExecutorArgs {
+    /// The platform
+    #[arg(value_name = "PLATFORM")]
+    platform: PlatformArg,
+
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+/// Show actions as they were executed
+///
+/// Example: opsctl logs actions --platform notion --since 5m --limit 100
+#[derive(Args, Debug)]
+pub struct ActionsArgs {
+    /// Only this platform
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<PlatformArg>,
+
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+/// Show what the state manager and the store wrote
+///
+/// Example: opsctl logs state --since 1h
+#[derive(Args, Debug)]
+pub struct StateArgs {
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+/// Show where another platform stood in
+///
+/// Example: opsctl logs fallback --since 5m
+#[derive(Args, Debug)]
+pub struct FallbackArgs {
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+/// Show what failed in workers and executors, labelled crash, timeout or network
+///
+/// Example: opsctl logs workers --since 10m
+#[derive(Args, Debug)]
+pub struct WorkersArgs {
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+/// Show what the reasoning engine wrote
+///
+/// It is another program: the context says where its log is (`logs.member2`).
+///
+/// Example: opsctl logs member2 --grep "action:ready"
+#[derive(Args, Debug)]
+pub struct Member2Args {
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+/// Which lines a verb is about, before anything else is asked.
+#[derive(Clone, Debug)]
+struct About {
+    log: LogName,
+    filters: &'static [&'static str],
+    platform: Option<Platform>,
+    /// Whether each line gets the label of its trouble.
+    labels: bool,
+}
+
+impl About {
+    const fn of(log: LogName, filters: &'static [&'static str]) -> Self {
+        About { log, filters, platform: None, labels: false }
+    }
+}
+
+pub(super) async fn search(app: &App, args: SearchArgs) -> anyhow::Result<Outcome> {
+    let about = About { platform: args.platform.map(|p| p.0), ..About::of(LogName::Application, &[]) };
+    show(app, about, args.lines).await
+}
+
+pub(super) async fn executor(app: &App, args: ExecutorArgs) -> anyhow::Result<Outcome> {
+    let platform = args.platform.0;
+    show(app, About { platform: Some(platform), ..About::of(platform.into(), &[]) }, args.lines).await
+}
+
+pub(super) async fn actions(app: &App, args: ActionsArgs) -> anyhow::Result<Outcome> {
+    let about = About::of(LogName::Application, &["actionId:/./"]);
+    show(app, About { platform: args.platform.map(|p| p.0), ..about }, args.lines).await
+}
+
+pub(super) async fn state(app: &App, args: StateArgs) -> anyhow::Result<Outcome> {
+    show(app, About::of(LogName::Application, &["component:/^(state-manager|store)$/"]), args.lines).await
+}
+
+pub(super) async fn fallback(app: &App, args: FallbackArgs) -> anyhow::Result<Outcome> {
+    show(app, About::of(LogName::Application, &["component:fallback"]), args.lines).await
+}
+
+pub(super) async fn workers(app: &App, args: WorkersArgs) -> anyhow::Result<Outcome> {
+    let about = About::of(LogName::Application, &["component:/^(executor|worker)$/", "level:/^(error|warn)$/"]);
+    show(app, About { labels: true, ..about }, args.lines).await
+}
+
+pub(super) async fn member2(app: &App, args: Member2Args) -> anyhow::Result<Outcome> {
+    let mut lines = args.lines;
+    if lines.file.is_none() {
+        lines.file = Some(member2_log(app).await?);
+    }
+    show(app, About::of(LogName::Application, &[]), lines).await
+}
+
+/// Where the context says the reasoning engine's log is.
+async fn member2_log(app: &App) -> anyhow::Result<PathBuf> {
+    let context = app.settings.context()?;
+    if context.kind == ContextKind::Sandbox {
+        return Ok(crate::sandbox::Place::of(&app.settings.places).member2_log());
+    }
+    context.logs.member2.clone().ok_or_else(|| {
+        Fault::new(
+            Kind::Failed,
+            format!("where the reasoning engine's log is, the context `{}` does not say", context.name),
+        )
+        .because("it is another program's file, and the orchestrator does not have it")
+        .hint(format!(
+            "add to config.toml: [contexts.{}.logs] member2 = \"/path/to/its.log\", or name it with --file",
+            context.name
+        ))
+        .into()
+    })
+}
+
+/// Lines with where they come from.
+#[derive(Serialize)]
+struct Lines {
+    #[serde(flatten)]
+    page: LogPage,
+    /// Whether stacks are shown whole.
+    #[serde(skip)]
+    whole: bool,
+}
+
+/// What stands in columns of its own.
+const COLUMNS: [&str; 5] = ["timestamp", "level", "platform", "component", "message"];
+
+impl Report for Lines {
+    fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
+        if self.page.lines.is_empty() {
+            return Ok(());
+        }
+        let labelled = self.page.lines.iter().any(|line| line.get("label").is_some());
+        let mut headings = vec!["TIME", "LEVEL", "PLATFORM", "PART", "MESSAGE", "MORE"];
+        if labelled {
+            headings.insert(2, "LABEL");
+        }
+        let mut table = Table::new(&headings);
+        for line in &self.page.lines {
+            let mut row = row(line, self.whole, |at| page.time(at));
+            if labelled {
+                row.insert(2, text(line, "label"));
+            }
+            table.row(row);
+        }
+        page.table(&table)
+    }
+
+    fn records(&self) -> serde_json::Result<Vec<Value>> {
+        Ok(self.page.lines.clone())
+    }
+
+    fn empty_note(&self) -> Option<String> {
+        self.page.lines.is_empty().then(|| "No lines.".to_owned())
+    }
+}
+
+/// A line's cells: time, level, platform, part, message, and the rest.
+pub(super) fn row(line: &Value, whole: bool, time: impl Fn(Time) -> String) -> Vec<String> {
+    let at = text(line, "timestamp");
+    let at = at.parse().map_or(at, time);
+    vec![
+        at,
+        text(line, "level"),
+        text(line, "platform"),
+        text(line, "component"),
+        text(line, "message"),
+        more(line, whole),
+    ]
+}
+
+fn text(line: &Value, key: &str) -> String {
+    line.get(key).map(plain).unwrap_or_default()
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The keys that have no column of their own: `actionId=… attempt=2`.
+fn more(line: &Value, whole: bool) -> String {
+    let empty = Map::new();
+    let pairs = line.as_object().unwrap_or(&empty).iter().filter(|(key, _)| {
+        !COLUMNS.contains(&key.as_str()) && key.as_str() != "label" && (whole || key.as_str() != "stack")
+    });
+    pairs.map(|(key, value)| format!("{key}={}", plain(value))).collect::<Vec<_>>().join(" ")
+}
+
+/// `crash`, `timeout`, `network`, or nothing.
+fn label(line: &Value) -> Option<&'static str> {
+    let code = text(line, "errorCode");
+    let said = format!("{} {}", text(line, "message"), text(line, "error")).to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if line.get("stack").is_some() && code.is_empty() || says(&["crash", "panic", "uncaught", "unhandled"]) {
+        Some("crash")
+    } else if code == "NETWORK_ERROR" || says(&["network", "econn", "enotfound", "connection", "connect"]) {
+        // Before the timeouts, as the runbook reads `Network timeout`.
+        Some("network")
+    } else if code == "TIMEOUT_ERROR" || says(&["timeout", "timed out"]) {
+        Some("timeout")
+    } else {
+        None
+    }
+}
+
+async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome> {
+    let filter = filter(app, &about, &args)?;
+    let query = Query::try_from(&filter).map_err(|bad| unreadable(&bad, &args))?;
+    let found = place(app, &about, &args).await?;
+    // Before the page is read, so that nothing falls in between.
+    let followed = match &found {
+        Place::Files(family) if args.follow => family.files.first().cloned().map(Followed::begin).transpose()?,
+        _ => None,
+    };
+    let mut page = match &found {
+        Place::Files(family) => {
+            let (family, query) = (family.clone(), query.clone());
+            tokio::task::spawn_blocking(move || page::page(&family, &query, filter.limit)).await?
+        }
+        Place::Input => {
+            let query = query.clone();
+            tokio::task::spawn_blocking(move || page::stream(io::stdin(), "standard input", &query, filter.limit))
+                .await??
+        }
+        Place::Api => {
+            if args.follow {
+                return Err(follow_needs_files(app));
+            }
+            app.orchestrator().await?.log_lines(about.log, &filter).await?
+        }
+    };
+    if about.labels {
+        for line in &mut page.lines {
+            if let (Some(label), Some(object)) = (label(line), line.as_object_mut()) {
+                object.insert("label".into(), label.into());
+            }
+        }
+    }
+    for (path, why) in &page.source.unread_files {
+        app.output.warn(&format!("{path} could not be read: {why}"));
+    }
+    let source = told(&page.source, &found, &filter);
+    let nothing_read = page.source.files.is_empty() && !page.source.unread_files.is_empty();
+    let report = Lines { page, whole: app.is_verbose() };
+    app.emit(&report)?;
+    app.note(source);
+    if let Some(followed) = followed {
+        return follow::follow(app, followed, &query, &report.page.lines).await;
+    }
+    if nothing_read {
+        return Err(Fault::new(Kind::Failed, "none of the log's files could be read")
+            .hint("look at their permissions")
+            .into());
+    }
+    Ok(Outcome::Done)
+}
+
+fn follow_needs_files(app: &App) -> anyhow::Error {
+    let name = &app.settings.context_name.value;
+    Fault::usage("only files can be followed")
+        .because(format!("the context `{name}` does not say where the orchestrator's logs are on this machine"))
+        .hint("repeat the command with --since, or name a file with --file")
+        .into()
+}
+
+fn filter(app: &App, about: &About, args: &LineArgs) -> anyhow::Result<LineFilter> {
+    let mut filters: Vec<String> = about.filters.iter().map(ToString::to_string).collect();
+    filters.extend(args.level.as_ref().map(|level| format!("level:{}", level.to_lowercase())));
+    filters.extend(args.component.as_ref().map(|part| format!("component:{part}")));
+    filters.extend(args.workflow.as_ref().map(|id| format!("workflowId:{id}")));
+    filters.extend(args.filters.iter().cloned());
+    Ok(LineFilter {
+        limit: args.limit,
+        since: args.since.resolve(app)?,
+        until: args.until.resolve(app)?,
+        platform: about.platform,
+        grep: args.grep.clone(),
+        filters,
+    })
+}
+
+/// The fault of a filter that cannot be read, with the text and the place in it.
+fn unreadable(bad: &BadFilter, args: &LineArgs) -> anyhow::Error {
+    let own = args.filters.iter().find(|text| text.parse::<Filter>().is_err());
+    let text = own.or(args.grep.as_ref()).cloned().unwrap_or_default();
+    Fault::usage(format!("`{text}` cannot be read as a condition"))
+        .because(bad.to_string())
+        .hint("write KEY:VALUE, KEY:!VALUE, KEY:>N, KEY:A..B, KEY:/regex/; or a text or /regex/ after --grep")
+        .into()
+}
+
+/// Where lines come from.
+enum Place {
+    Files(Family),
+    Input,
+    Api,
+}
+
+/// The file that was named, else the context's folder when it is there, else the admin API.
+async fn place(app: &App, about: &About, args: &LineArgs) -> anyhow::Result<Place> {
+    match args.file.as_deref() {
+        Some(path) if path == Path::new("-") => return Ok(Place::Input),
+        Some(path) if path.is_dir() => return Ok(in_folder(path, about)?.unwrap_or(Place::Api)),
+        Some(path) => {
+            // Named on purpose, so it has to be there.
+            std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+            return Ok(Place::Files(files::family_of(path)?));
+        }
+        None => {}
+    }
+    let context = app.settings.context()?;
+    let folder = match context.kind {
+        ContextKind::Sandbox => {
+            // Starts one where none runs, as every read does.
+            app.target().await?;
+            Some(crate::sandbox::Place::of(&app.settings.places).data().join("logs"))
+        }
+        _ => context.logs.directory.clone(),
+    };
+    match folder.filter(|folder| folder.is_dir()) {
+        Some(folder) => Ok(in_folder(&folder, about)?.unwrap_or(Place::Api)),
+        None => Ok(Place::Api),
+    }
+}
+
+fn in_folder(folder: &Path, about: &About) -> anyhow::Result<Option<Place>> {
+    let read = |log| page::family(folder, log).with_context(|| format!("cannot read {}", folder.display()));
+    // A platform without a log of its own is in the log of everything.
+    let family = match read(about.log)? {
+        None if about.log != LogName::Application => read(LogName::Application)?,
+        found => found,
+    };
+    Ok(family.map(Place::Files))
+}
+
+/// `from application.log and 2 older, since 2025-…; 3 lines could not be read`.
+fn told(source: &LogSource, place: &Place, filter: &LineFilter) -> String {
+    let mut files = source.files.iter();
+    let first = files.next().map_or_else(|| "no file".to_owned(), Clone::clone);
+    let older = files.count();
+    let mut text = match place {
+        Place::Api => format!("from the service's {first}"),
+        _ => format!("from {first}"),
+    };
+    if older > 0 {
+        text.push_str(&format!(" and {older} older"));
+    }
+    text.push_str(&filter.since.map(|t| format!(", since {t}")).unwrap_or_default());
+    text.push_str(&filter.until.map(|t| format!(", until {t}")).unwrap_or_default());
+    if source.truncated {
+        text.push_str(&format!("; the newest {}, older ones match too (--limit)", filter.limit));
+    }
+    if source.unreadable > 0 {
+        text.push_str(&format!("; {} of the lines looked at could not be read", source.unreadable));
+    }
+    if source.undated > 0 {
+        text.push_str(&format!("; {} have no time", source.undated));
+    }
+    if source.disorder {
+        text.push_str("; they are out of order in time, so all were looked through");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn troubles_are_labelled_as_the_runbook_reads_them() {
+        for (line, expected) in [
+            (json!({"message": "Network timeout"}), Some("network")),
+            (json!({"message": "Action failed", "errorCode": "TIMEOUT_ERROR"}), Some("timeout")),
+            (json!({"message": "The executor crashed and restarts"}), Some("crash")),
+            (json!({"message": "x", "stack": "Error: y"}), Some("crash")),
+            (json!({"message": "Rate limited", "errorCode": "RATE_LIMITED", "stack": "s"}), None),
+        ] {
+            assert_eq!(label(&line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_answer_says_where_it_comes_from() {
+        let source = LogSource {
+            files: vec!["application.log".into(), "application.log.1".into()],
+            unreadable: 3,
+            truncated: true,
+            ..LogSource::default()
+        };
+        let filter = LineFilter { limit: 20, ..LineFilter::default() };
+        assert_eq!(
+            told(&source, &Place::Api, &filter),
+            "from the service's application.log and 1 older; the newest 20, older ones match too (--limit); \
+             3 of the lines looked at could not be read"
+        );
+    }
+}
