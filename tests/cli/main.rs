@@ -5,6 +5,7 @@ mod feeds;
 mod frame;
 mod generated;
 mod guard;
+mod logs;
 mod looks;
 mod orchestrator;
 mod serve;

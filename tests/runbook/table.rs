@@ -137,6 +137,7 @@ const IN: &[&str] = &["platform", "authenticated", "lastSuccessfulAuth"];
 const WHOLE: &[&str] = &["overall", "executors", "queue"];
 const PLATFORM: &[&str] = &["platform", "status", "circuitBreaker", "rateLimit", "avgResponseTime", "sample"];
 const FEED: &[&str] = &["platform", "status", "url", "tookMs"];
+const LINES: &[&str] = &["lines", "source"];
 const ERRORS: &[&str] = &["errors", "byCode", "total"];
 const EXECUTOR: &[&str] = &["platform", "state", "health", "inFlight", "crashes", "restarts", "circuit"];
 const SYSTEM: &[&str] = &["service", "overall", "pauses", "openCircuits", "queue", "topErrors", "components", "host"];
@@ -183,6 +184,11 @@ const TOOLS: &[Line] = &[
     line("logs:errors", Has(ERRORS)),
     line("logs:errors --limit 50", Has(ERRORS)),
     line("logs:errors --component state-manager", Has(ERRORS)),
+    line("logs:actions --platform notion --since 5m --limit 100", Has(LINES)).holds(|a| some(a, "/lines")),
+    line("logs:platform trello", Has(LINES)).holds(|a| some(a, "/lines")),
+    line("logs:search --filter \"userId:user-123\" --since 24h", Has(LINES)).holds(|a| some(a, "/lines")),
+    line("logs:member2 --grep \"action:ready\"", Has(LINES)).holds(|a| some(a, "/lines")),
+    line("logs:state --since 1h", Has(LINES)),
     line("test:auth", EachExactly(5, IN)),
     line("test:auth --all", EachExactly(5, IN)),
     line("test:auth notion", Exactly(IN)),
@@ -289,6 +295,10 @@ const EXECUTOR_DOWN: &[Line] = &[
     line("executor:status notion", Has(EXECUTOR)).holds(|a| is(a, "/health", "down")),
     line("executor:status --all", EachHas(5, EXECUTOR)).code(&[3]),
     line("logs:errors --executor notion", Has(ERRORS)).holds(|a| some(a, "/byCode/NETWORK_ERROR")),
+    line("logs:executor notion --since 10m", Has(LINES)).holds(|a| is(a, "/lines/0/platform", "notion")),
+    line("logs:executor notion --verbose", Has(LINES)).holds(|a| some(a, "/lines")),
+    line("logs:workers --since 10m", Has(LINES)).holds(|a| is(a, "/lines/0/label", "network")),
+    line("logs:fallback --since 5m", Has(LINES)),
     line("check:health --all", EachHas(5, PLATFORM)).code(&[3]),
     line("config:validate", Has(&["checked", "findings"])),
     line("executor:restart notion", EachHas(1, RESTARTED))
