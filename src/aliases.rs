@@ -61,6 +61,7 @@ const fn verb(name: &'static str, also: &'static [&'static str], class: Class) -
 
 /// Every verb of this build. A test compares it with the parser.
 pub const VERBS: &[Verb] = &[
+    verb("analyze failures", &[], Class::R),
     verb("api", &[], Class::M3),
     verb("backup create", &[], Class::M1),
     verb("backup verify", &[], Class::R),

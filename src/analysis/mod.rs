@@ -6,9 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub mod errors;
+pub mod failures;
+pub mod lines;
 pub mod maintenance;
 pub mod performance;
 pub mod system;
+pub mod texts;
 pub mod workflows;
 
 /// What a check found.

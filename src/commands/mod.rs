@@ -9,6 +9,7 @@
 //! 4. For a new noun: a line in `commands!` below, and one in `cli::help` if it is not there yet.
 //! 5. `OPSCTL_BLESS=1 cargo test --test cli generated` rewrites the man pages and completions.
 
+pub mod analyze;
 pub mod api;
 pub mod args;
 pub mod backup;
@@ -90,6 +91,7 @@ commands! {
     "cache" => Cache(verbs cache::Verb),
     "metrics" => Metrics(verbs metrics::Verb),
     "logs" => Logs(verbs logs::Verb),
+    "analyze" => Analyze(verbs analyze::Verb),
     "test" => Test(verbs test::Verb),
     "config" => Config(verbs config::Verb),
     "maintenance" => Maintenance(verbs maintenance::Verb),

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use memchr::memchr;
 
-use super::files::{Family, Open};
+use super::files::{Family, Open, is_packed};
 use super::json::Value;
 use super::query::{Judge, Query};
 use super::read::{Forward, Stretch};
@@ -22,6 +22,9 @@ const LARGE: u64 = 64 * 1024 * 1024;
 
 /// Different values a thread keeps to itself.
 const APART: usize = 4096;
+
+/// Lines without a time that are looked past for the oldest one that has one.
+const LOOKED: usize = 50;
 
 /// A file that could not be read, and why.
 #[derive(Debug)]
@@ -140,6 +143,27 @@ pub fn each(
         });
     }
     sources
+}
+
+/// When the oldest line of a log that has a time was written, by the first lines of its files, oldest file first.
+pub fn oldest(family: &Family) -> Option<Time> {
+    let query = Query::default();
+    family.files.iter().rev().find_map(|path| {
+        let (mut time, mut looked) = (None, 0);
+        let mut first = |found: Found<'_>| {
+            time = found.time();
+            looked += 1;
+            if time.is_none() && looked < LOOKED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let mut scan = scan(&query, &[], &[]);
+        match Open::path(path).ok()? {
+            Open::File(file, end) => scan.forwards(&file, 0..end, &mut first).ok()?,
+            // A pipe's lines can be read only once.
+            Open::Stream(_) if !is_packed(path) => return None,
+            Open::Stream(from) => scan.stream(from, &mut first).ok()?,
+        }
+        time
+    })
 }
 
 /// Rows by the value of a key.

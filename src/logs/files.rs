@@ -51,6 +51,11 @@ impl Open {
     }
 }
 
+/// Whether a file is read unpacked: a stream that can be opened again.
+pub fn is_packed(path: &Path) -> bool {
+    packing(path) != Packing::Plain
+}
+
 fn packing(path: &Path) -> Packing {
     match path.extension().and_then(|e| e.to_str()) {
         Some("gz") => Packing::Gzip,

@@ -48,7 +48,7 @@ pub fn page(family: &Family, query: &Query, limit: u64) -> LogPage {
         lines.remove(0);
     }
     let lines = lines.iter().filter_map(|line| serde_json::from_slice(&line.bytes).ok()).collect();
-    LogPage { lines, source: LogSource { truncated, ..source(&sources) } }
+    LogPage { lines, source: LogSource { truncated, oldest: ask::oldest(family), ..source(&sources) } }
 }
 
 /// Where an answer comes from, for people and programs.

@@ -1,13 +1,14 @@
 //! What is asked of a log: a window of time and filters, each proved on the decoded line; and the texts that a line has
 //! to contain for it, by which most lines are passed over unread.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use memchr::memmem;
 use regex::Regex;
 
-use super::json::{self, Malformed, Text, Value};
+use super::json::{self, Malformed, Value};
 use super::time::moment;
 use crate::wire::{Platform, Time};
 
@@ -193,7 +194,7 @@ pub struct Judge<'q> {
 /// The key of a line's time.
 const TIME: &str = "timestamp";
 /// Keys that name a platform, the strongest first; then the one that mentions it.
-const PLATFORM: [&str; 5] = ["platform", "target", "executorName", "executor", "message"];
+pub const PLATFORM: [&str; 5] = ["platform", "target", "executorName", "executor", "message"];
 
 impl<'q> Judge<'q> {
     /// Makes a query ready, with other keys whose values are wanted too.
@@ -279,21 +280,24 @@ impl<'q> Judge<'q> {
         if filters.iter().zip(&self.places).all(holds) { Verdict::Fits } else { Verdict::Other }
     }
 
-    /// The platform a line is about: by the first of its keys that names one, else by the first that its message names.
     fn platform(&self, values: &Values<'_>) -> Option<Platform> {
-        let [keys @ .., message] = PLATFORM.map(|key| match values.get(self.place(key)?) {
-            Some(Some(Value::Text(text))) => Some(*text),
+        about(|key| match values.get(self.place(key)?) {
+            Some(Some(Value::Text(text))) => Some(text.decode()),
             _ => None,
-        });
-        let by_key = keys.into_iter().flatten().find_map(|text: Text<'_>| text.decode().parse().ok());
-        by_key.or_else(|| {
-            message?.decode().split(|c: char| !c.is_alphanumeric()).find_map(|word| {
-                // `Notion` or `notion`; a variable's name in capitals is not about the platform.
-                let platform: Platform = word.parse().ok()?;
-                (word[1..] == platform.as_str()[1..]).then_some(platform)
-            })
         })
     }
+}
+
+/// The platform a line is about: by the first of its keys that names one, else by the first that its message names.
+pub fn about<'l>(value: impl Fn(&'static str) -> Option<Cow<'l, str>>) -> Option<Platform> {
+    let [keys @ .., message] = PLATFORM;
+    keys.into_iter().filter_map(&value).find_map(|text| text.parse().ok()).or_else(|| {
+        value(message)?.split(|c: char| !c.is_alphanumeric()).find_map(|word| {
+            // `Notion` or `notion`; a variable's name in capitals is not about the platform.
+            let platform: Platform = word.parse().ok()?;
+            (word[1..] == platform.as_str()[1..]).then_some(platform)
+        })
+    })
 }
 
 impl Test {

@@ -153,7 +153,7 @@ pub struct LogSource {
     pub disorder: bool,
     /// True when older lines were left out.
     pub truncated: bool,
-    /// The oldest line's time, when the whole log was looked for one.
+    /// How far back the log reaches: its oldest line's time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<Time>,
 }

@@ -1,5 +1,6 @@
 //! The binary as a user runs it, in a home of its own: alone, with a small orchestrator, with a real one.
 
+mod analyze;
 mod context;
 mod feeds;
 mod frame;

@@ -138,6 +138,7 @@ const WHOLE: &[&str] = &["overall", "executors", "queue"];
 const PLATFORM: &[&str] = &["platform", "status", "circuitBreaker", "rateLimit", "avgResponseTime", "sample"];
 const FEED: &[&str] = &["platform", "status", "url", "tookMs"];
 const LINES: &[&str] = &["lines", "source"];
+const FAILURES: &[&str] = &["since", "until", "groupBy", "total", "before", "groups", "hours", "source"];
 const ERRORS: &[&str] = &["errors", "byCode", "total"];
 const EXECUTOR: &[&str] = &["platform", "state", "health", "inFlight", "crashes", "restarts", "circuit"];
 const SYSTEM: &[&str] = &["service", "overall", "pauses", "openCircuits", "queue", "topErrors", "components", "host"];
@@ -181,6 +182,7 @@ const TOOLS: &[Line] = &[
     line("circuit:status --all", EachExactly(5, CLOSED)),
     line("queue:check", Has(CHECK)).holds(|a| is(a, "/ok", true)),
     line("circuit:history", List),
+    line("analyze:failures", Has(FAILURES)),
     line("logs:errors", Has(ERRORS)),
     line("logs:errors --limit 50", Has(ERRORS)),
     line("logs:errors --component state-manager", Has(ERRORS)),
@@ -258,6 +260,7 @@ const CIRCUIT_OPEN: &[Line] = &[
     line("test:auth notion", Exactly(NOT_IN)).code(&[3]),
     line("logs:errors --platform notion --limit 10", Has(ERRORS)).holds(|a| some(a, "/byCode/SERVICE_DOWN")),
     line("logs:errors --platform notion --since 1h", Has(ERRORS)).holds(|a| some(a, "/byCode/SERVICE_DOWN")),
+    line("analyze:failures --since 7d --group-by error", Has(FAILURES)).holds(|a| some(a, "/groups")),
     line("maintenance:daily", Exactly(&["checks"])).code(&[3]).holds(seven_lines),
     line("reset:circuit notion", EachHas(1, CLOSED)).after(&["sandbox fault clear notion"]).seen(notion_circuit),
     line("circuit:status notion", Exactly(CLOSED_AGAIN)).holds(|a| is(a, "/state", "CLOSED")),

@@ -2,23 +2,22 @@
 //! context says where they are, else over the admin API.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::follow::{self, Followed};
+use super::place::{self, Place};
 use crate::app::App;
 use crate::commands::args::{PlatformArg, SinceArgs, UntilArgs, count};
 use crate::error::{Fault, Kind, Outcome};
-use crate::logs::files::{self, Family};
 use crate::logs::page;
 use crate::logs::query::{BadFilter, Filter, Query};
 use crate::output::{Page, Report, Table};
 use crate::settings::ContextKind;
-use crate::wire::{LineFilter, LogName, LogPage, LogSource, Platform, Time};
+use crate::wire::{LineFilter, LogName, LogPage, Platform, Time};
 
 /// Lines shown unless told.
 const LIMIT: u64 = 100;
@@ -313,9 +312,11 @@ fn label(line: &Value) -> Option<&'static str> {
 }
 
 async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome> {
+    // First, because it moves the clock to the sandbox's.
+    let found = place::find(app, about.log, args.file.as_deref()).await;
     let filter = filter(app, &about, &args)?;
     let query = Query::try_from(&filter).map_err(|bad| unreadable(&bad, &args))?;
-    let found = place(app, &about, &args).await?;
+    let found = found?;
     // Before the page is read, so that nothing falls in between.
     let followed = match &found {
         Place::Files(family) if args.follow => family.files.first().cloned().map(Followed::begin).transpose()?,
@@ -348,7 +349,7 @@ async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome
     for (path, why) in &page.source.unread_files {
         app.output.warn(&format!("{path} could not be read: {why}"));
     }
-    let source = told(&page.source, &found, &filter);
+    let source = place::told(&page.source, &found, &filter);
     let nothing_read = page.source.files.is_empty() && !page.source.unread_files.is_empty();
     let report = Lines { page, whole: app.is_verbose() };
     app.emit(&report)?;
@@ -398,79 +399,6 @@ fn unreadable(bad: &BadFilter, args: &LineArgs) -> anyhow::Error {
         .into()
 }
 
-/// Where lines come from.
-enum Place {
-    Files(Family),
-    Input,
-    Api,
-}
-
-/// The file that was named, else the context's folder when it is there, else the admin API.
-async fn place(app: &App, about: &About, args: &LineArgs) -> anyhow::Result<Place> {
-    match args.file.as_deref() {
-        Some(path) if path == Path::new("-") => return Ok(Place::Input),
-        Some(path) if path.is_dir() => return Ok(in_folder(path, about)?.unwrap_or(Place::Api)),
-        Some(path) => {
-            // Named on purpose, so it has to be there.
-            std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-            return Ok(Place::Files(files::family_of(path)?));
-        }
-        None => {}
-    }
-    let context = app.settings.context()?;
-    let folder = match context.kind {
-        ContextKind::Sandbox => {
-            // Starts one where none runs, as every read does.
-            app.target().await?;
-            Some(crate::sandbox::Place::of(&app.settings.places).data().join("logs"))
-        }
-        _ => context.logs.directory.clone(),
-    };
-    match folder.filter(|folder| folder.is_dir()) {
-        Some(folder) => Ok(in_folder(&folder, about)?.unwrap_or(Place::Api)),
-        None => Ok(Place::Api),
-    }
-}
-
-fn in_folder(folder: &Path, about: &About) -> anyhow::Result<Option<Place>> {
-    let read = |log| page::family(folder, log).with_context(|| format!("cannot read {}", folder.display()));
-    // A platform without a log of its own is in the log of everything.
-    let family = match read(about.log)? {
-        None if about.log != LogName::Application => read(LogName::Application)?,
-        found => found,
-    };
-    Ok(family.map(Place::Files))
-}
-
-/// `from application.log and 2 older, since 2025-…; 3 lines could not be read`.
-fn told(source: &LogSource, place: &Place, filter: &LineFilter) -> String {
-    let mut files = source.files.iter();
-    let first = files.next().map_or_else(|| "no file".to_owned(), Clone::clone);
-    let older = files.count();
-    let mut text = match place {
-        Place::Api => format!("from the service's {first}"),
-        _ => format!("from {first}"),
-    };
-    if older > 0 {
-        text.push_str(&format!(" and {older} older"));
-    }
-    text.push_str(&filter.since.map(|t| format!(", since {t}")).unwrap_or_default());
-    text.push_str(&filter.until.map(|t| format!(", until {t}")).unwrap_or_default());
-    if source.truncated {
-        text.push_str(&format!("; the newest {}, older ones match too (--limit)", filter.limit));
-    }
-    if source.unreadable > 0 {
-        text.push_str(&format!("; {} of the lines looked at could not be read", source.unreadable));
-    }
-    if source.undated > 0 {
-        text.push_str(&format!("; {} have no time", source.undated));
-    }
-    if source.disorder {
-        text.push_str("; they are out of order in time, so all were looked through");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -487,21 +415,5 @@ mod tests {
         ] {
             assert_eq!(label(&line), expected, "{line}");
         }
-    }
-
-    #[test]
-    fn an_answer_says_where_it_comes_from() {
-        let source = LogSource {
-            files: vec!["application.log".into(), "application.log.1".into()],
-            unreadable: 3,
-            truncated: true,
-            ..LogSource::default()
-        };
-        let filter = LineFilter { limit: 20, ..LineFilter::default() };
-        assert_eq!(
-            told(&source, &Place::Api, &filter),
-            "from the service's application.log and 1 older; the newest 20, older ones match too (--limit); \
-             3 of the lines looked at could not be read"
-        );
     }
 }

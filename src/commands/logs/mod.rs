@@ -3,6 +3,7 @@
 mod errors;
 mod follow;
 mod lines;
+pub(super) mod place;
 mod workflow;
 
 use clap::Subcommand;
