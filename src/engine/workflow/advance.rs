@@ -32,21 +32,24 @@ impl<'a> Book<'a> {
     }
 }
 
-/// Decides what comes next, until it waits for an action or rests.
+/// Decides what comes next, until it waits for an action or rests. To be asked when it was accepted or something of it
+/// ended: of one that failed it says now whether that is undone.
 pub fn advance(state: &mut State, rules: Rules, hands: &mut dyn Hands) -> Result<Vec<Event>, Illegal> {
-    let was_running = matches!(state.status, WorkflowStatus::Pending | WorkflowStatus::Executing);
     let mut book = Book::new(state, rules);
-    if was_running {
+    if matches!(book.state.status, WorkflowStatus::Pending | WorkflowStatus::Executing) {
         go_on(&mut book, hands)?;
     }
-    let failed_now = was_running && book.state.status == WorkflowStatus::Failed;
-    if failed_now && rules.rollback && book.state.definition.transactional && book.state.compensates.is_none() {
+    if book.state.status == WorkflowStatus::Failed && rules.rollback && undoes_itself(book.state) {
         rollback::begin(&mut book, RollbackMode::First, None, hands)?;
     }
     if book.state.status == WorkflowStatus::RollingBack && book.state.rolling.is_some() {
         rollback::go_on(&mut book, hands)?;
     }
     Ok(book.events)
+}
+
+fn undoes_itself(state: &State) -> bool {
+    state.definition.transactional && state.compensates.is_none()
 }
 
 fn go_on(book: &mut Book<'_>, hands: &mut dyn Hands) -> Result<(), Illegal> {
@@ -147,10 +150,7 @@ pub fn time_over(state: &mut State, limit_ms: u64, rules: Rules, hands: &mut dyn
     let mut book = Book::new(state, rules);
     let words = format!("not done within {limit_ms} ms (WORKFLOW_TIMEOUT_MS)");
     fail(&mut book, words, ErrorCode::TimeoutError, hands)?;
-    let state = &mut *book.state;
-    if state.status == WorkflowStatus::Failed && rules.rollback && state.definition.transactional {
-        rollback::begin(&mut book, RollbackMode::First, None, hands)?;
-        rollback::go_on(&mut book, hands)?;
-    }
-    Ok(book.events)
+    let mut events = book.events;
+    events.extend(advance(state, rules, hands)?);
+    Ok(events)
 }

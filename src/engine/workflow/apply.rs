@@ -59,6 +59,7 @@ impl State {
             failing: false,
             failed_step: None,
             code: None,
+            cause: None,
             error: None,
             rolling: None,
             lease: None,
@@ -162,7 +163,8 @@ impl State {
                 self.failing = true;
                 let first = self.steps.iter().filter(|s| s.status == StepStatus::Failed && !s.definition.optional);
                 self.failed_step = first.min_by_key(|s| s.ended_at).map(|step| step.definition.id.clone());
-                (self.error, self.code) = (Some(error.clone()), Some(*code));
+                (self.cause, self.code) = (Some(error.clone()), Some(*code));
+                self.error = self.cause.clone();
                 match self.in_flight() {
                     true => self.status = WorkflowStatus::Executing,
                     false => self.rest(WorkflowStatus::Failed, event),
@@ -182,7 +184,7 @@ impl State {
             Change::RollbackEnded { status, detail, error } => {
                 (self.rolling, self.lease) = (None, None);
                 self.detail = detail.clone();
-                self.error = error.clone().or(self.error.take());
+                self.error = error.clone().or_else(|| self.cause.clone());
                 self.rest(*status, event);
             }
             Change::Resolved { comment } => {

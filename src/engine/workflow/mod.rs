@@ -57,6 +57,8 @@ pub struct State {
     pub failed_step: Option<String>,
     /// Code of that failure.
     pub code: Option<ErrorCode>,
+    /// Why it failed.
+    pub cause: Option<String>,
     /// What is wrong now.
     pub error: Option<String>,
     /// What the rollback that runs goes for; none when a compensating workflow drives it.
