@@ -68,7 +68,8 @@ fn file(id: &str, more: Value) -> Value {
 }
 
 fn request(steps: Value) -> WorkflowRequest {
-    serde_json::from_value(json!({"id": "w", "name": "w", "steps": steps, "metadata": {"who": {"name": "ana"}}})).unwrap()
+    serde_json::from_value(json!({"id": "w", "name": "w", "steps": steps, "metadata": {"who": {"name": "ana"}}}))
+        .unwrap()
 }
 
 fn accepted(request: WorkflowRequest) -> (State, Event) {
@@ -158,7 +159,8 @@ fn every_problem_is_named_with_its_step_and_what_to_do() {
 
 #[test]
 fn a_value_that_comes_later_is_not_judged_now() {
-    let step = file("b", json!({"data": {"name": "x", "content": "y", "mimeType": "text/plain", "permissions": "$a.who"}}));
+    let step =
+        file("b", json!({"data": {"name": "x", "content": "y", "mimeType": "text/plain", "permissions": "$a.who"}}));
     assert_eq!(check(&request(json!([file("a", json!({})), step])), 9), Vec::<String>::new());
 }
 
@@ -171,7 +173,10 @@ fn steps_wait_for_the_one_before_unless_they_say_otherwise() {
         file("d", json!({"dependsOn": "a"})),
     ])));
     assert_eq!(ground.queue.keys().collect::<Vec<_>>(), ["w-a", "w-c"]);
-    assert_eq!(state.steps.iter().map(|step| step.waits.clone()).collect::<Vec<_>>(), [vec![], vec![0], vec![], vec![0]]);
+    assert_eq!(
+        state.steps.iter().map(|step| step.waits.clone()).collect::<Vec<_>>(),
+        [vec![], vec![0], vec![], vec![0]]
+    );
 }
 
 #[test]
@@ -187,8 +192,7 @@ fn references_take_their_values_when_the_step_starts() {
 #[test]
 fn a_missing_path_fails_the_step_and_names_what_is_there() {
     let data = json!({"name": "$a.id", "content": "x", "mimeType": "text/plain"});
-    let (mut state, mut ground) =
-        started(request(json!([file("a", json!({})), file("b", json!({"data": data}))])));
+    let (mut state, mut ground) = started(request(json!([file("a", json!({})), file("b", json!({"data": data}))])));
     end(&mut state, &mut ground, "a", done(json!({"fileId": "f"})));
     let error = state.steps[1].error.clone().unwrap();
     assert_eq!(error.message, "`$a.id` has no value: the result of a has fileId");

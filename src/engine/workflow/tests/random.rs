@@ -164,9 +164,8 @@ impl Case {
             };
             match &event.change {
                 Change::StepStarted { .. } => {
-                    let ended = |at: &usize| {
-                        !matches!(before.steps[*at].status, StepStatus::Pending | StepStatus::Executing)
-                    };
+                    let ended =
+                        |at: &usize| !matches!(before.steps[*at].status, StepStatus::Pending | StepStatus::Executing);
                     assert!(before.steps[place].waits.iter().all(ended), "a step waits for those it depends on");
                 }
                 Change::UndoStarted { .. } | Change::UndoSkipped { .. } => {
