@@ -13,7 +13,7 @@ use crate::platforms::{CallOutcome, Lookup, Platform};
 use crate::wire::*;
 
 /// Opens a service in a runtime of its own that is torn down at once, as a kill would.
-fn killed<T>(folder: &Arc<Folder>, settings: &[(&str, &str)], life: impl AsyncFnOnce(&World) -> T) -> T {
+pub(super) fn killed<T>(folder: &Arc<Folder>, settings: &[(&str, &str)], life: impl AsyncFnOnce(&World) -> T) -> T {
     let runtime = Runtime::new().unwrap();
     let result = runtime.block_on(async {
         let world = World::opened(Arc::clone(folder), Clock::system(), settings);
