@@ -22,7 +22,7 @@ fn settings(sims: &Sims, folder: &Folder, more: &[(&str, &str)]) -> BTreeMap<Str
     env
 }
 
-async fn start(more: &[(&str, &str)]) -> (Sims, World) {
+pub(super) async fn start(more: &[(&str, &str)]) -> (Sims, World) {
     let sims = Sims::start(SimOptions::default()).await.unwrap();
     let folder = Arc::new(Folder::new("sims"));
     let env = settings(&sims, &folder, more);

@@ -2,6 +2,7 @@
 
 mod changes;
 mod recovery;
+mod with_sims;
 
 use std::time::Duration;
 
