@@ -8,6 +8,7 @@ mod kill_loop;
 mod served;
 mod stopping;
 mod store_faults;
+mod workflow_kills;
 
 use served::Launch;
 
