@@ -232,9 +232,8 @@ async fn judge(launch: &Launch, clients: &Clients, id: &str, verdict: &mut Verdi
     let answer = launch.get(&format!("/admin/v1/logs/workflows?workflowId={id}")).await;
     let log: WorkflowEvents = serde_json::from_value(answer.body.clone()).unwrap_or_else(|e| panic!("{e}: {answer:?}"));
     for step in &workflow.steps {
-        let times = |kind| {
-            log.events.iter().filter(|e| e.event == kind && e.step_id.as_ref() == Some(&step.step_id)).count()
-        };
+        let times =
+            |kind| log.events.iter().filter(|e| e.event == kind && e.step_id.as_ref() == Some(&step.step_id)).count();
         let (completed, undone) = (times(WorkflowEventKind::StepCompleted), times(WorkflowEventKind::UndoCompleted));
         let expected = match step.status {
             StepStatus::Completed => (1, 0),
@@ -242,10 +241,16 @@ async fn judge(launch: &Launch, clients: &Clients, id: &str, verdict: &mut Verdi
             _ => (0, 0),
         };
         if (completed, undone) != expected {
-            wrong(format!("step {} is {}, its log says completed {completed}, undone {undone}", step.step_id, step.status));
+            wrong(format!(
+                "step {} is {}, its log says completed {completed}, undone {undone}",
+                step.step_id, step.status
+            ));
         }
         let Some(result) = step.result.clone() else { continue };
-        *verdict.known.entry(format!("{id} {}", if step.step_id == "last" { "message" } else { &step.step_id })).or_default() += 1;
+        *verdict
+            .known
+            .entry(format!("{id} {}", if step.step_id == "last" { "message" } else { &step.step_id }))
+            .or_default() += 1;
         if step.platform == Platform::Slack {
             continue;
         }
