@@ -254,7 +254,16 @@ impl Orchestrator {
             return foreign_answer(reply);
         };
         let detail = envelope.error;
-        let mut fault = Fault::new(kind_of(detail.code, reply.status), detail.message).code(detail.code);
+        let kind = kind_of(detail.code, reply.status);
+        let mut fault = match problems(detail.details.as_ref()) {
+            // Several at once read better one a line.
+            several if several.len() > 1 => {
+                let fault = Fault::new(kind, format!("the request has {} problems", several.len()));
+                several.into_iter().fold(fault, Fault::because)
+            }
+            _ => Fault::new(kind, detail.message),
+        }
+        .code(detail.code);
         let wait = detail.retry_after.map(Duration::from_secs);
         if let Some(wait) = wait.or_else(|| reply.retry_after(self.options.clock.now())) {
             fault = fault.because(format!("it asks to wait {}s", wait.as_secs()));
@@ -266,6 +275,12 @@ impl Orchestrator {
             self.context(),
         ))
     }
+}
+
+/// What is wrong with a request, one by one, when the refusal lists it.
+fn problems(details: Option<&Value>) -> Vec<&str> {
+    let list = details.and_then(|d| d["problems"].as_array());
+    list.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// An error answer that is not the orchestrator's: a proxy's page, another program's JSON, a redirect.

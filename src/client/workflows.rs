@@ -73,10 +73,10 @@ impl Orchestrator {
         approval: &Approval,
         id: &str,
         mode: RollbackMode,
-        version: u64,
+        version: Option<u64>,
     ) -> anyhow::Result<ChangeAnswer> {
         let request = RollbackRequest { mode };
-        self.change(approval, Method::POST, &path(id, "/rollback"), Some(&request), Some(version)).await
+        self.change(approval, Method::POST, &path(id, "/rollback"), Some(&request), version).await
     }
 
     /// Starts a workflow that waits.

@@ -1,6 +1,6 @@
 //! `opsctl api`: any call of the admin API, for what has no verb.
 
-use std::io::{self, Read as _};
+use std::io;
 
 use clap::Args;
 use serde::Serialize;
@@ -12,10 +12,10 @@ use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::http::Method;
 use crate::output::{Page, Report};
 
+use super::args::read_text;
+
 /// Where the service keeps its OpenAPI document.
 const SPEC: &str = "/admin/v1/openapi.json";
-/// Longest body that is read, in bytes; the service takes no longer one.
-const LONGEST: u64 = 4 * 1024 * 1024;
 
 /// Call the admin API directly
 ///
@@ -131,11 +131,8 @@ fn checked_path(path: Option<&str>) -> Result<&str, Fault> {
 
 fn read_body(text: &str) -> Result<Value, Fault> {
     let (place, text) = match text.strip_prefix('@') {
-        _ if text == "-" => ("stdin", read_whole(io::stdin().lock(), "stdin")?),
-        Some(file) => match std::fs::File::open(file) {
-            Ok(opened) => (file, read_whole(opened, file)?),
-            Err(error) => return Err(cannot_read(file, error.to_string())),
-        },
+        _ if text == "-" => read_text("-")?,
+        Some(file) => read_text(file)?,
         None => ("--data", text.to_owned()),
     };
     // serde_json names line and column.
@@ -144,21 +141,6 @@ fn read_body(text: &str) -> Result<Value, Fault> {
             .because(error.to_string())
             .hint("check the quotes; a long body is easier as --data @FILE")
     })
-}
-
-fn read_whole(source: impl io::Read, place: &str) -> Result<String, Fault> {
-    let mut text = String::new();
-    source.take(LONGEST + 1).read_to_string(&mut text).map_err(|e| cannot_read(place, e.to_string()))?;
-    if text.len() as u64 > LONGEST {
-        return Err(cannot_read(place, "it is longer than 4 MiB".into()));
-    }
-    Ok(text)
-}
-
-fn cannot_read(place: &str, why: String) -> Fault {
-    Fault::usage(format!("cannot read {place}"))
-        .because(why)
-        .hint("write --data JSON, --data @FILE, or --data - for stdin")
 }
 
 #[cfg(test)]

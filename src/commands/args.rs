@@ -1,6 +1,6 @@
 //! Arguments and report shapes that several verbs share: one flag, one meaning, one name.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -64,6 +64,26 @@ pub fn already(app: &App, message: impl Into<String>) -> anyhow::Result<Outcome>
         app.emit(&ChangeAnswer { effect: EffectKind::AlreadySo, message, items: Vec::new(), audit_id: None })?;
     }
     Ok(Outcome::Done)
+}
+
+/// Longest text that is read from a file or stdin, in bytes; the service takes no longer one.
+const LONGEST: u64 = 4 * 1024 * 1024;
+
+/// The text of a file, or of stdin when it is `-`, with the place's name for messages.
+pub fn read_text(file: &str) -> Result<(&str, String), Fault> {
+    let place = if file == "-" { "stdin" } else { file };
+    let refuse =
+        |why: String| Fault::usage(format!("cannot read {place}")).because(why).hint("name a file, or - for stdin");
+    let mut text = String::new();
+    let read = match file {
+        "-" => io::stdin().lock().take(LONGEST + 1).read_to_string(&mut text),
+        _ => std::fs::File::open(file).and_then(|opened| opened.take(LONGEST + 1).read_to_string(&mut text)),
+    };
+    read.map_err(|error| refuse(error.to_string()))?;
+    if text.len() as u64 > LONGEST {
+        return Err(refuse("it is longer than 4 MiB".into()));
+    }
+    Ok((place, text))
 }
 
 /// `--since`.

@@ -21,6 +21,7 @@ pub mod completions;
 pub mod component;
 pub mod config;
 pub mod context;
+pub mod docs;
 pub mod executor;
 pub mod history;
 pub mod logs;
@@ -31,6 +32,7 @@ mod monitoring;
 pub mod queue;
 pub mod rate_limits;
 pub mod restart;
+pub mod rollback;
 pub mod sandbox;
 pub mod serve;
 pub mod state;
@@ -85,6 +87,7 @@ commands! {
     "rate-limits" => RateLimits(verbs rate_limits::Verb),
     "queue" => Queue(verbs queue::Verb),
     "workflow" => Workflow(verbs workflow::Verb),
+    "rollback" => Rollback(verbs rollback::Verb),
     "pause" => Pause(verbs brakes::Pause),
     "resume" => Resume(verbs brakes::Resume),
     "restart" => Restart(verbs restart::Verb),
@@ -92,6 +95,7 @@ commands! {
     "metrics" => Metrics(verbs metrics::Verb),
     "logs" => Logs(verbs logs::Verb),
     "analyze" => Analyze(verbs analyze::Verb),
+    "docs" => Docs(verbs docs::Verb),
     "test" => Test(verbs test::Verb),
     "config" => Config(verbs config::Verb),
     "maintenance" => Maintenance(verbs maintenance::Verb),

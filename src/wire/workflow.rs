@@ -33,6 +33,13 @@ words! {
     }
 }
 
+impl WorkflowStatus {
+    /// Whether nothing of it moves by itself.
+    pub const fn rests(self) -> bool {
+        !matches!(self, WorkflowStatus::Executing | WorkflowStatus::RollingBack)
+    }
+}
+
 words! {
     /// Where a step is in its life.
     StepStatus {

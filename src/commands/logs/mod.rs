@@ -13,12 +13,10 @@ use crate::error::Outcome;
 
 /// What the orchestrator and its parts wrote.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Show the last errors, their causes, and what to do about them
     Errors(errors::ErrorsArgs),
-    /// Show what happened in a workflow, event by event
     Workflow(workflow::WorkflowLogArgs),
-    /// Show what happened in rollbacks, event by event
     Rollback(workflow::RollbackLogArgs),
     /// Search the log of everything
     Search(lines::SearchArgs),

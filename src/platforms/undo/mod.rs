@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::fields::Data;
 use super::{Call, Clients, PlatformError, validate};
 use crate::wire::{ActionType, ErrorCode, Platform, Reversibility, Time};
-pub use limitations::limitations;
+pub use limitations::{limitations, reversibility};
 
 /// An action that was executed, with what was kept of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
