@@ -15,7 +15,7 @@ use super::calls::{Calls, credentials};
 use super::core::{Core, Halt};
 use super::outcome::Unsaved;
 use super::restart::Parts;
-use super::store::{Store, StoreError, journal};
+use super::store::{Store, StoreError, journal, workflows};
 use crate::clock::Clock;
 use crate::engine::queue::Seq;
 use crate::platforms::CallEvent;
@@ -291,12 +291,12 @@ impl Runtime {
         if let Some(from) = due {
             let weak = self.weak();
             self.store.writer().send(
-                move |conn| journal::prune(conn, from, now),
+                move |conn| Ok((journal::prune(conn, from, now)?.1, workflows::prune(conn, now)?)),
                 move |outcome| {
-                    let (Some(this), Ok((_, next))) = (weak.upgrade(), outcome) else { return };
+                    let (Some(this), Ok((next, more))) = (weak.upgrade(), outcome) else { return };
                     let mut parts = this.parts();
                     parts.prune_from = next.unwrap_or(0);
-                    if next.is_some() {
+                    if next.is_some() || more {
                         // More to look at: in the next tick, so that work comes between.
                         parts.prune_at = now;
                     }

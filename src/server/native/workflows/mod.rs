@@ -19,8 +19,8 @@ use crate::wire::{
 };
 
 impl WorkflowOps for Runtime {
-    fn submit<'a>(&'a self, workflow: WorkflowRequest, _cx: &'a ChangeContext) -> Answer<'a, WorkflowAccepted> {
-        Box::pin(self.accept_workflow(workflow))
+    fn submit<'a>(&'a self, workflow: WorkflowRequest, cx: &'a ChangeContext) -> Answer<'a, WorkflowAccepted> {
+        Box::pin(self.accept_workflow(workflow, who(cx)))
     }
 
     fn list(&self, filter: WorkflowFilter) -> Answer<'_, WorkflowList> {
@@ -179,7 +179,7 @@ fn told(changed: Changed, words: impl FnOnce(WorkflowStatus) -> (EffectKind, Str
 
 impl Runtime {
     /// Checks a workflow, stores it, and starts what can start.
-    async fn accept_workflow(&self, request: WorkflowRequest) -> Result<WorkflowAccepted, Refusal> {
+    async fn accept_workflow(&self, request: WorkflowRequest, by: String) -> Result<WorkflowAccepted, Refusal> {
         let settings = self.config.effective();
         let problems = workflow::check(&request, settings.max_workflow_steps);
         if !problems.is_empty() {
@@ -200,6 +200,7 @@ impl Runtime {
             id: request.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string()),
             key: request.idempotency_key.clone().filter(|_| settings.enable_idempotency),
             request,
+            by,
         };
         let made = self.write_moving(move |conn, moment| workflows::submit(conn, &new, moment)).await;
         self.no_longer_arriving(1);

@@ -22,6 +22,8 @@ pub struct NewWorkflow {
     pub request: WorkflowRequest,
     /// The idempotency key in force.
     pub key: Option<String>,
+    /// Whose credential, with the operator's claim.
+    pub by: String,
 }
 
 /// What became of it.
@@ -62,7 +64,7 @@ pub struct Changed {
 /// Accepts a workflow and starts it.
 pub fn submit(conn: &Connection, new: &NewWorkflow, moment: &Moment) -> Result<(Accepted, Moved), StoreError> {
     let fingerprint = workflow::fingerprint(&new.request);
-    if let Some(known) = known_id(conn, new, &fingerprint)? {
+    if let Some(known) = known_id(conn, new, &fingerprint, moment.now)? {
         return Ok((known, Moved::default()));
     }
     if let Some(key) = &new.key
@@ -70,7 +72,7 @@ pub fn submit(conn: &Connection, new: &NewWorkflow, moment: &Moment) -> Result<(
     {
         return Ok((known, Moved::default()));
     }
-    let stored = accept(conn, &new.id, &new.request, None, new.key.as_deref(), moment)?;
+    let stored = accept(conn, &new.id, &new.request, None, new.key.as_deref(), &new.by, moment)?;
     let mut state = stored.state.clone();
     let mut ground = Ground::new(conn, moment);
     let events = workflow::advance(&mut state, moment.rules(), &mut ground).map_err(disagree)?;
@@ -86,11 +88,12 @@ fn accept(
     request: &WorkflowRequest,
     compensates: Option<String>,
     key: Option<&str>,
+    by: &str,
     moment: &Moment,
 ) -> Result<Stored, StoreError> {
     let definition = Box::new(WorkflowRequest { id: Some(id.to_owned()), ..request.clone() });
     let change = Change::Accepted { definition, compensates };
-    let event = Event { at: moment.now, step: None, change, by: None };
+    let event = Event { at: moment.now, step: None, change, by: Some(by.to_owned()) };
     let state = State::accepted(id, &event).map_err(disagree)?;
     rows::append(conn, id, std::slice::from_ref(&event))?;
     rows::insert(conn, &state, &record(&state, key, moment))
@@ -110,14 +113,19 @@ fn record(state: &State, key: Option<&str>, moment: &Moment) -> Record {
 }
 
 /// An id that is known: the same again, or a refusal.
-fn known_id(conn: &Connection, new: &NewWorkflow, fingerprint: &str) -> Result<Option<Accepted>, StoreError> {
-    let found: Option<(String, WorkflowStatus, i64)> = conn
-        .prepare_cached("SELECT fingerprint, status, seq FROM workflows WHERE id = ?")?
-        .query_row([&new.id], |row| Ok((row.get(0)?, word(row, 1)?, row.get(2)?)))
+fn known_id(
+    conn: &Connection,
+    new: &NewWorkflow,
+    fingerprint: &str,
+    now: Time,
+) -> Result<Option<Accepted>, StoreError> {
+    let found: Option<(String, WorkflowStatus)> = conn
+        .prepare_cached("SELECT fingerprint, status FROM workflows WHERE id = ?")?
+        .query_row([&new.id], |row| Ok((row.get(0)?, word(row, 1)?)))
         .optional()?;
     match found {
-        Some((known, status, _)) if known == fingerprint => {
-            note_prevented(conn, &new.id)?;
+        Some((known, status)) if known == fingerprint => {
+            note_prevented(conn, &new.id, now)?;
             Ok(Some(Accepted { id: new.id.clone(), status, duplicate: true }))
         }
         Some(_) => {
@@ -148,18 +156,16 @@ fn known_key(conn: &Connection, key: &str, fingerprint: &str, now: Time) -> Resu
         return Ok(None);
     }
     if known == fingerprint {
-        note_prevented(conn, &id)?;
+        note_prevented(conn, &id, now)?;
         return Ok(Some(Accepted { id, status, duplicate: true }));
     }
     let message = format!("the idempotency key `{key}` was used for workflow {id} with other content");
     Err(refused(collision(message, Some(&id))))
 }
 
-fn note_prevented(conn: &Connection, id: &str) -> Result<(), StoreError> {
-    conn.prepare_cached(
-        "UPDATE workflows SET prevented = prevented + 1, last_prevented_at = unixepoch('subsec') * 1000 WHERE id = ?",
-    )?
-    .execute([id])?;
+fn note_prevented(conn: &Connection, id: &str, now: Time) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE workflows SET prevented = prevented + 1, last_prevented_at = ? WHERE id = ?")?
+        .execute(params![now.0, id])?;
     Ok(())
 }
 
@@ -277,7 +283,7 @@ pub fn compensate(conn: &Connection, asked: &Asked, moment: &Moment) -> Result<(
         let (Refused::AlreadySo(words) | Refused::Conflict(words)) = refused;
         self::refused(Refusal::new(ErrorCode::Conflict, words))
     })?;
-    let made = accept(conn, &id, &request, Some(of), None, moment)?;
+    let made = accept(conn, &id, &request, Some(of), None, &asked.by, moment)?;
     let told = super::ground::tell_all(&made.state, rows::log(conn, &id)?).collect();
     let accepted = Accepted { id, status: made.state.status, duplicate: false };
     Ok((accepted, Moved { told, ..Moved::default() }))

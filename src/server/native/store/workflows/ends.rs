@@ -1,6 +1,8 @@
 //! What the end of an action means for its workflow, and the workflows' clocks.
 
-use rusqlite::{Connection, OptionalExtension};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::ground::Ground;
@@ -245,4 +247,27 @@ pub fn shift_clocks(conn: &Connection, since: Time, now: Time) -> Result<(), Sto
         [since.0, now.0],
     )?;
     Ok(())
+}
+
+/// How long a workflow that needs nobody is kept after it moved last.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Workflows dropped per transaction, so that work never waits for housekeeping.
+const PRUNE_STEP: usize = 200;
+
+/// Drops a bounded number of old workflows with their log; what failed stays until a person has dealt with it. Gives
+/// whether there may be more.
+pub fn prune(conn: &Connection, now: Time) -> Result<bool, StoreError> {
+    let done = [WorkflowStatus::Completed, WorkflowStatus::RolledBack, WorkflowStatus::Resolved];
+    let [a, b, c] = done.map(|status| status as i64);
+    let old: Vec<(i64, String)> = conn
+        .prepare_cached(
+            "SELECT seq, id FROM workflows WHERE status IN (?1, ?2, ?3) AND cleared IN (0, 1) AND updated_at < ?4 LIMIT ?5",
+        )?
+        .query_map(params![a, b, c, now.minus(KEEP).0, PRUNE_STEP], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (seq, id) in &old {
+        rows::forget_state(conn, *seq)?;
+        conn.prepare_cached("DELETE FROM workflow_events WHERE workflow = ?")?.execute([id])?;
+    }
+    Ok(old.len() == PRUNE_STEP)
 }

@@ -18,7 +18,7 @@ pub use changes::{
     Accepted, Asked, Changed, NewWorkflow, clear, compensate, complete, execute, note_collision, overdue, rebuild,
     resolve, roll_back, submit,
 };
-pub use ends::{finish, next_deadline, reconcile, restart_clocks, shift_clocks};
+pub use ends::{finish, next_deadline, prune, reconcile, restart_clocks, shift_clocks};
 pub use ground::UndoOrder;
 
 /// When, and under which settings.

@@ -287,3 +287,14 @@ async fn lists_and_logs_are_read_by_index() {
         assert!(plan.contains("USING") && !plan.contains("USE TEMP B-TREE"), "{sql}: {plan}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_needs_nobody_is_dropped_after_a_month() {
+    let world = World::start(&[]);
+    fail_rollback(&world, "failed").await;
+    world.workflow(files("done", 1)).await;
+    world.until_workflow("done", WorkflowStatus::Completed).await;
+    world.advance(Duration::from_secs(31 * 24 * 3600));
+    world.until_true("it is dropped", async || world.workflows().get("done").await.is_err()).await;
+    assert_eq!(world.workflows().get("failed").await.unwrap().status, WorkflowStatus::RollbackFailed);
+}
