@@ -41,8 +41,8 @@ pub(super) enum Tried {
 /// An end or a return that the disk refused; it is written again until it succeeds.
 #[derive(Debug)]
 pub(super) enum Unsaved {
-    /// An action ended.
-    End(Box<Outcome>, Box<EndRecord>),
+    /// An action ended; an undo counts in no metric of actions.
+    End(Box<Outcome>, Option<Box<EndRecord>>),
     /// An action waits again.
     Back(Box<Requeue>),
 }
@@ -128,7 +128,8 @@ impl Runtime {
 
     fn succeeded(&self, platform: Platform, task: Task, result: Value, took: Option<Duration>) {
         if self.telemetry.shows(Level::Info) {
-            let line = self.line(LogLine::info(Part::Executor, "Action executed"), platform, &task);
+            let words = if task.prepared.role == Role::Undo { "Undo executed" } else { "Action executed" };
+            let line = self.line(LogLine::info(Part::Executor, words), platform, &task);
             self.telemetry.log(line.duration(took.unwrap_or_default()));
         }
         self.ended(platform, &task, ActionStatus::Success, Some(result), None, took);
@@ -231,10 +232,11 @@ impl Runtime {
             queue_ms: millis(queued),
             fallback: fell_back.then_some(platform),
         };
-        self.end(Box::new(outcome), Box::new(record));
+        let counted = (task.prepared.role != Role::Undo).then(|| Box::new(record));
+        self.end(Box::new(outcome), counted);
     }
 
-    fn end(&self, outcome: Box<Outcome>, record: Box<EndRecord>) {
+    fn end(&self, outcome: Box<Outcome>, record: Option<Box<EndRecord>>) {
         let (weak, moment) = (self.weak(), self.moment());
         let kept = outcome.clone();
         self.store.writer().send(
@@ -245,7 +247,9 @@ impl Runtime {
                     Ok(moved) => {
                         this.core().no_longer_running(kept.seq);
                         this.moved(moved);
-                        this.telemetry.action_ended(&record);
+                        if let Some(record) = &record {
+                            this.telemetry.action_ended(record);
+                        }
                         this.settled.notify_waiters();
                     }
                     Err(error) => this.not_saved(Unsaved::End(kept, record), &error),

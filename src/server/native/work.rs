@@ -237,7 +237,8 @@ impl Runtime {
             Ok(order) => order,
             Err(error) => return Tried::Failed(PlatformError::invalid(platform, format!("no undo: {error}"))),
         };
-        let limit = self.timeout(platform, task);
+        // It looks, sends and reads back: three calls.
+        let limit = self.timeout(platform, task) * 3;
         let refused = |code, why| Tried::Failed(PlatformError::new(platform, code, why));
         let done = |evidence: String, already: bool| {
             let result = json!({ "evidence": evidence, "already": already });

@@ -14,6 +14,8 @@ use crate::wire::{
 
 /// Entries of a page of the log at most.
 const EVENTS_MAX: u64 = 10_000;
+/// Entries by which one may be out of the order of time: what one commit holds at most, and room to spare.
+const OUT_OF_ORDER: i64 = 2000;
 
 /// A workflow's state as it is stored.
 pub fn state(conn: &Connection, id: &str) -> Result<Option<State>, StoreError> {
@@ -112,13 +114,14 @@ pub fn events(conn: &Connection, filter: &EventFilter) -> Result<Option<Workflow
         conditions.push("kind BETWEEN 7 AND 12");
     }
     if let Some(since) = filter.since {
-        // Entries are in the order of what happened, so the first one of that time is where the page may begin.
+        // Entries are nearly in the order of what happened: what ends together is entered in any order.
         let first: Option<i64> = conn
             .prepare_cached("SELECT seq FROM workflow_events WHERE at >= ? ORDER BY at, seq LIMIT 1")?
             .query_row([since.0], |row| row.get(0))
             .optional()?;
         conditions.push("seq >= ? AND at >= ?");
-        values.extend([Value::Integer(first.unwrap_or(i64::MAX)), Value::Integer(since.0)]);
+        let first = first.map_or(i64::MAX, |seq| seq.saturating_sub(OUT_OF_ORDER));
+        values.extend([Value::Integer(first), Value::Integer(since.0)]);
     }
     let condition = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
     let limit = filter.limit.clamp(1, EVENTS_MAX);
