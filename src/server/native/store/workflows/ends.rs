@@ -259,14 +259,14 @@ const PRUNE_STEP: usize = 200;
 pub fn prune(conn: &Connection, now: Time) -> Result<bool, StoreError> {
     let done = [WorkflowStatus::Completed, WorkflowStatus::RolledBack, WorkflowStatus::Resolved];
     let [a, b, c] = done.map(|status| status as i64);
-    let old: Vec<(i64, String)> = conn
+    let old: Vec<String> = conn
         .prepare_cached(
-            "SELECT seq, id FROM workflows WHERE status IN (?1, ?2, ?3) AND cleared IN (0, 1) AND updated_at < ?4 LIMIT ?5",
+            "SELECT id FROM workflows WHERE status IN (?1, ?2, ?3) AND cleared IN (0, 1) AND updated_at < ?4 LIMIT ?5",
         )?
-        .query_map(params![a, b, c, now.minus(KEEP).0, PRUNE_STEP], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map(params![a, b, c, now.minus(KEEP).0, PRUNE_STEP], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    for (seq, id) in &old {
-        rows::forget_state(conn, *seq)?;
+    for id in &old {
+        rows::forget_state(conn, id)?;
         conn.prepare_cached("DELETE FROM workflow_events WHERE workflow = ?")?.execute([id])?;
     }
     Ok(old.len() == PRUNE_STEP)

@@ -1,6 +1,7 @@
 //! Workflows on disk. Every change is decided by the rules, entered in the execution log, and stored together with the
 //! queue items it calls for, in one transaction: a kill in between loses nothing and repeats nothing.
 
+mod accept;
 mod changes;
 mod ends;
 mod ground;
@@ -14,10 +15,8 @@ use crate::engine::workflow::{Event, Rules};
 use crate::server::config::Effective;
 use crate::wire::{Platform, Time};
 
-pub use changes::{
-    Accepted, Asked, Changed, NewWorkflow, clear, compensate, complete, execute, note_collision, overdue, rebuild,
-    resolve, roll_back, submit,
-};
+pub use accept::{Accepted, NewWorkflow, note_collision, submit};
+pub use changes::{Asked, Changed, clear, compensate, complete, execute, overdue, rebuild, resolve, roll_back};
 pub use ends::{finish, next_deadline, prune, reconcile, restart_clocks, shift_clocks};
 pub use ground::UndoOrder;
 

@@ -14,8 +14,18 @@ pub(super) struct Stored {
     pub state: State,
 }
 
-/// Reads a workflow with its steps. Columns are the truth where the body has the same.
+/// Reads a workflow with its steps; `None` when there is none, or when its rows cannot be read: then its state is lost,
+/// and only the log knows it.
 pub(super) fn load(conn: &Connection, id: &str) -> Result<Option<Stored>, StoreError> {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    match read(conn, id) {
+        Err(FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)) => Ok(None),
+        read => Ok(read?),
+    }
+}
+
+/// Columns are the truth where the body has the same.
+fn read(conn: &Connection, id: &str) -> rusqlite::Result<Option<Stored>> {
     let found = conn
         .prepare_cached("SELECT seq, body, status, cleared, version, updated_at FROM workflows WHERE id = ?")?
         .query_row([id], |row| {
@@ -37,7 +47,8 @@ pub(super) fn load(conn: &Connection, id: &str) -> Result<Option<Stored>, StoreE
 }
 
 fn body<T: serde::de::DeserializeOwned>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {
-    json(row, column)?.ok_or(rusqlite::Error::InvalidQuery)
+    let missing = || rusqlite::Error::InvalidColumnType(column, "body".into(), rusqlite::types::Type::Null);
+    json(row, column)?.ok_or_else(missing)
 }
 
 /// What a workflow's row has beside its state.
@@ -128,9 +139,10 @@ fn code_of(state: &State) -> Option<ErrorCode> {
 }
 
 /// Drops the rows of a workflow's state; its log stays.
-pub(super) fn forget_state(conn: &Connection, seq: i64) -> Result<(), StoreError> {
-    conn.prepare_cached("DELETE FROM workflow_steps WHERE workflow = ?")?.execute([seq])?;
-    conn.prepare_cached("DELETE FROM workflows WHERE seq = ?")?.execute([seq])?;
+pub(super) fn forget_state(conn: &Connection, id: &str) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM workflow_steps WHERE workflow = (SELECT seq FROM workflows WHERE id = ?)")?
+        .execute([id])?;
+    conn.prepare_cached("DELETE FROM workflows WHERE id = ?")?.execute([id])?;
     Ok(())
 }
 

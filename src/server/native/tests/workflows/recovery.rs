@@ -33,6 +33,12 @@ async fn a_lost_or_altered_state_is_rebuilt_from_the_log() {
     assert_eq!(answer.effect, EffectKind::Applied);
     assert_eq!(world.workflows().rebuild("w", &cx()).await.unwrap().effect, EffectKind::AlreadySo);
 
+    for harm in ["UPDATE workflow_steps SET body = 'garbage' WHERE place = 1;", "UPDATE workflows SET status = 99;"] {
+        tamper(&world, harm).await;
+        assert_eq!(world.workflows().get("w").await.unwrap().status, WorkflowStatus::Unknown, "{harm}");
+        world.workflows().rebuild("w", &cx()).await.unwrap();
+        world.until_workflow("w", WorkflowStatus::RollbackFailed).await;
+    }
     tamper(&world, "DELETE FROM workflows; DELETE FROM workflow_steps;").await;
     let lost = world.workflows().get("w").await.unwrap();
     assert_eq!((lost.status, lost.steps.len()), (WorkflowStatus::Unknown, 3));
