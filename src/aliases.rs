@@ -61,7 +61,13 @@ const fn verb(name: &'static str, also: &'static [&'static str], class: Class) -
 
 /// Every verb of this build. A test compares it with the parser.
 pub const VERBS: &[Verb] = &[
+    verb("analyze duplicates", &["analytics duplicates"], Class::R),
     verb("analyze failures", &[], Class::R),
+    verb("analyze fallbacks", &[], Class::R),
+    verb("analyze queries", &[], Class::R),
+    verb("analyze rate-limits", &["analytics rate-limits"], Class::R),
+    verb("analyze retries", &[], Class::R),
+    verb("analyze uptime", &[], Class::R),
     verb("api", &[], Class::M3),
     verb("backup create", &[], Class::M1),
     verb("backup verify", &[], Class::R),
@@ -90,6 +96,7 @@ pub const VERBS: &[Verb] = &[
     verb("history", &[], Class::R),
     verb("history show", &[], Class::R),
     verb("logs actions", &[], Class::R),
+    verb("logs duplicates", &[], Class::R),
     verb("logs errors", &[], Class::R),
     verb("logs executor", &["logs platform"], Class::R),
     verb("logs fallback", &[], Class::R),

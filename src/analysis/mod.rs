@@ -5,13 +5,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub mod attempts;
+pub mod duplicates;
 pub mod errors;
 pub mod failures;
+pub mod fallbacks;
+pub mod histogram;
+pub mod limited;
 pub mod lines;
 pub mod maintenance;
 pub mod performance;
+pub mod queries;
+pub mod retries;
 pub mod system;
 pub mod texts;
+pub mod uptime;
 pub mod workflows;
 
 /// What a check found.

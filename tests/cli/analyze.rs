@@ -73,3 +73,51 @@ fn what_is_new_is_not_told_where_the_log_begins_too_late() {
         assert!(refused.stderr.contains(says), "{line}: {refused:?}");
     }
 }
+
+/// What the service writes: tries, a fallback, a circuit that opened, a duplicate that was prevented.
+const APPLICATION: &str = r#"{"timestamp":"2026-11-20T10:00:00.000Z","level":"info","message":"Action executed","component":"executor","platform":"notion","actionId":"q1","attempt":1,"durationMs":40,"type":"query","fingerprint":"f1"}
+{"timestamp":"2026-11-20T10:00:30.000Z","level":"info","message":"Action executed","component":"executor","platform":"notion","actionId":"q2","attempt":1,"durationMs":60,"type":"query","fingerprint":"f1"}
+{"timestamp":"2026-11-20T10:01:00.000Z","level":"error","message":"Rate limited","component":"executor","platform":"notion","actionId":"c1","errorCode":"RATE_LIMITED","attempt":1,"durationMs":9,"type":"create","fingerprint":"f2"}
+{"timestamp":"2026-11-20T10:01:02.000Z","level":"info","message":"Action executed","component":"executor","platform":"notion","actionId":"c1","attempt":2,"durationMs":90,"type":"create","fingerprint":"f2"}
+{"timestamp":"2026-11-20T10:01:03.000Z","level":"info","message":"Action executed","component":"executor","platform":"notion","actionId":"c2","attempt":1,"durationMs":90,"type":"create","fingerprint":"f2"}
+{"timestamp":"2026-11-20T10:01:04.000Z","level":"info","message":"Duplicate prevented","component":"idempotency","actionId":"c2"}
+{"timestamp":"2026-11-20T10:02:00.000Z","level":"error","message":"down","component":"executor","platform":"notion","actionId":"c3","errorCode":"SERVICE_DOWN","attempt":4,"durationMs":9,"type":"create","fingerprint":"f3"}
+{"timestamp":"2026-11-20T10:02:00.000Z","level":"error","message":"Circuit breaker is OPEN","component":"circuit","platform":"notion","errorCode":"CIRCUIT_OPEN","from":"CLOSED","to":"OPEN"}
+{"timestamp":"2026-11-20T10:02:01.000Z","level":"warn","message":"notion is away (SERVICE_DOWN); trello stands in","component":"fallback","platform":"notion","actionId":"c3","errorCode":"SERVICE_DOWN","to":"trello","type":"create"}
+{"timestamp":"2026-11-20T10:02:02.000Z","level":"info","message":"Action executed","component":"executor","platform":"trello","actionId":"c3","attempt":5,"durationMs":70,"type":"create","fingerprint":"f3"}
+{"timestamp":"2026-11-20T10:02:50.000Z","level":"info","message":"Circuit breaker is CLOSED","component":"circuit","platform":"notion","from":"HALF_OPEN","to":"CLOSED"}
+"#;
+
+#[test]
+fn questions_are_answered_from_the_files_of_a_service_that_is_down() {
+    let world = world(&[("application.log", APPLICATION)]);
+    let expectations: [(&str, &str, serde_json::Value); 12] = [
+        ("analyze:retries", "/attempts/1/succeeded", 1.into()),
+        ("analyze retries --platform trello", "/attempts/0/attempt", 5.into()),
+        ("analyze:fallbacks", "/pairs/0/succeeded", 1.into()),
+        ("analyze:fallbacks", "/pairs/0/to", "trello".into()),
+        ("analyze:queries --platform notion", "/platforms/0/cacheable", 1.into()),
+        ("analytics:duplicates", "/rows/0/duplicates", 1.into()),
+        ("analyze:duplicates", "/prevented", 1.into()),
+        ("logs:duplicates", "/duplicates/0/actions/1", "c2".into()),
+        ("analytics:rate-limits", "/platforms/0/limited", 1.into()),
+        ("analyze:rate-limits --platform notion", "/platforms/0/worstAt", "2026-11-20T10:01:00.000Z".into()),
+        ("analyze:uptime --platform notion", "/down", 1.into()),
+        ("analyze:uptime --platform notion", "/seen", 3.into()),
+    ];
+    for (line, pointer, expected) in expectations {
+        let answer = ask(&world, &format!("{line} {DAY} -o json")).code(0).json();
+        assert_eq!(answer.pointer(pointer), Some(&expected), "{line}: {answer:#}");
+        assert_eq!(answer["since"], "2026-11-20T00:00:00.000Z", "{line}");
+        let drawn = ask(&world, &format!("{line} {DAY}")).code(0);
+        assert!(!drawn.stdout.is_empty() && drawn.stderr.contains("from ~/logs/application.log"), "{line}: {drawn:?}");
+        let empty = ask(&world, &format!("{line} --since 2026-11-21T00:00:00Z --until 2026-11-22T00:00:00Z")).code(0);
+        assert!(empty.stdout.is_empty() && empty.stderr.contains(" in the window"), "{line}: {empty:?}");
+    }
+    let uptime = ask(&world, &format!("analyze uptime --platform notion {DAY}")).code(0);
+    assert!(uptime.stdout.contains("66.66% of what was seen") && uptime.stdout.contains("Not recorded"), "{uptime:?}");
+    ask(&world, "analyze uptime").code(2);
+    // Neither files nor a service.
+    let nowhere = World::configured("[contexts.here]\nurl = \"http://127.0.0.1:9\"\n");
+    ask(&nowhere, "analyze retries").code(7);
+}

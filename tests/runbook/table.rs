@@ -192,6 +192,15 @@ const TOOLS: &[Line] = &[
     line("queue:check", Has(CHECK)).holds(|a| is(a, "/ok", true)),
     line("circuit:history", List),
     line("analyze:failures", Has(FAILURES)),
+    line("analyze:fallbacks --since 7d", Has(&["pairs", "total", "executed", "since", "source"])),
+    line("analyze:queries --platform notion", Has(&["platforms", "mostRepeated", "cacheTtlMs", "source"])),
+    line("analyze:retries --since 30d", Has(&["attempts", "platforms", "maxRetries", "advice", "source"]))
+        .holds(|a| some(a, "/attempts/0/succeeded")),
+    line("analyze:uptime --platform notion --since 30d", Has(&["platform", "uptime", "seen", "outages", "source"]))
+        .holds(|a| some(a, "/up")),
+    line("analytics:duplicates --since 7d", Has(&["duplicates", "rows", "prevented", "collisions", "source"]))
+        .holds(|a| some(a, "/rows")),
+    line("logs:duplicates --since 24h", Has(&["duplicates", "rows", "prevented", "collisions", "source"])),
     line("logs:errors", Has(ERRORS)),
     line("logs:errors --limit 50", Has(ERRORS)),
     line("logs:errors --component state-manager", Has(ERRORS)),
@@ -288,6 +297,8 @@ const RATE_LIMITED: &[Line] = &[
     line("metrics:requests --platform notion --window 5m", Has(&["windowMs", "platforms"]))
         .holds(|a| some(a, "/platforms/0/rateLimited")),
     line("metrics:actions --platform notion --breakdown", Has(&["from", "to", "rows"])),
+    line("analytics:rate-limits --since 7d", Has(&["platforms", "hours", "since", "source"]))
+        .holds(|a| some(a, "/platforms/0/limited")),
     line("queue:status", Exactly(QUEUE)).holds(|a| some(a, "/totalQueued")),
 ];
 

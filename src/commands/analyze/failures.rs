@@ -151,7 +151,7 @@ impl Grouped {
 }
 
 /// A line for every day, a bar for every hour of it; hours outside the window are blank. Hours without an error are dots.
-fn bars(hours: &[Hour], since: Time, until: Time) -> Vec<String> {
+pub(super) fn bars(hours: &[Hour], since: Time, until: Time) -> Vec<String> {
     const HOUR: i64 = 3_600_000;
     const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let (day, most) = (24 * HOUR, hours.iter().map(|hour| hour.count).max().unwrap_or(0));
@@ -182,7 +182,7 @@ fn bars(hours: &[Hour], since: Time, until: Time) -> Vec<String> {
         let date = Time(start).to_string();
         lines.push(format!("{}  {bar}  {}", date.get(..10).unwrap_or(&date), text::count(sum)));
     }
-    lines.push(format!("the highest bar is {} an hour", text::counted(most, "error", "errors")));
+    lines.push(format!("the highest bar is {} an hour", text::count(most)));
     lines
 }
 
@@ -196,7 +196,7 @@ mod tests {
         let lines = bars(&[hour(1, 1), hour(3, 8), hour(30, 4)], Time(3_600_000), Time(32 * 3_600_000));
         assert_eq!(lines[1], "1970-01-01   ▁.█....................  9");
         assert_eq!(lines[2], "1970-01-02  ......▄.                  4");
-        assert_eq!(lines[3], "the highest bar is 8 errors an hour");
+        assert_eq!(lines[3], "the highest bar is 8 an hour");
         assert_eq!(lines.len(), 4);
     }
 }

@@ -1,15 +1,22 @@
 //! `opsctl analyze`: questions over many records. Each reads the log of what it asks about from the place that the log
 //! verbs read from, line by line, and keeps a bounded amount.
 
+mod attempts;
 mod failures;
+pub(super) mod repeats;
+mod uptime;
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
+use crate::analysis::lines::Question;
 use crate::app::App;
 use crate::commands::logs::place::{self, Place};
 use crate::error::{Fault, Outcome};
+use crate::output::{Page, Report};
 use crate::settings::Since;
 use crate::wire::{LineFilter, LogName, LogSource, Platform, Time};
 
@@ -18,6 +25,18 @@ use crate::wire::{LineFilter, LogName, LogSource, Platform, Time};
 pub enum Verb {
     /// Group what fails, and say what is new
     Failures(failures::FailuresArgs),
+    /// Tell what retries are worth, and what to change
+    Retries(attempts::RetriesArgs),
+    /// Tell where another platform stood in, and whether it worked
+    Fallbacks(attempts::FallbacksArgs),
+    /// Tell how reads go, and which ask the same again
+    Queries(repeats::QueriesArgs),
+    /// Count what was done twice, and what kept it from being
+    Duplicates(repeats::DuplicatesArgs),
+    /// Tell when rate limits were hit, and by what
+    RateLimits(attempts::RateLimitsArgs),
+    /// Tell how much of the time a platform worked
+    Uptime(uptime::UptimeArgs),
 }
 
 impl Verb {
@@ -25,6 +44,12 @@ impl Verb {
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         match self {
             Self::Failures(args) => failures::failures(app, args).await,
+            Self::Retries(args) => attempts::retries(app, args).await,
+            Self::Fallbacks(args) => attempts::fallbacks(app, args).await,
+            Self::Queries(args) => repeats::queries(app, args).await,
+            Self::Duplicates(args) => repeats::duplicates(app, args).await,
+            Self::RateLimits(args) => attempts::rate_limits(app, args).await,
+            Self::Uptime(args) => uptime::uptime(app, args).await,
         }
     }
 }
@@ -75,7 +100,7 @@ impl Asked {
     }
 
     /// Puts the question to every line that fits, and says what was read.
-    async fn put<Q: crate::analysis::lines::Question + Send + 'static>(
+    async fn put<Q: Question + Send + 'static>(
         &self,
         app: &App,
         filter: &LineFilter,
@@ -88,4 +113,69 @@ impl Asked {
     fn told(&self, app: &App, source: &LogSource, filter: &LineFilter) {
         app.note(place::told(source, &self.place, filter));
     }
+}
+
+impl Asked {
+    /// Puts the question to every line that fits, and shows the answer with its window and sources.
+    async fn answer<Q: Question + Send + 'static, A: Drawn>(
+        &self,
+        app: &App,
+        filter: &LineFilter,
+        question: Q,
+        finish: impl FnOnce(Q) -> A,
+    ) -> anyhow::Result<Outcome> {
+        let (question, source) = self.put(app, filter, question).await?;
+        self.told(app, &source, filter);
+        app.emit(&Answer { answer: finish(question), since: self.since, until: self.until, source })?;
+        Ok(Outcome::Done)
+    }
+}
+
+/// How the answer to a question looks.
+trait Drawn: Serialize {
+    /// For people.
+    fn draw(&self, page: &mut Page<'_>) -> io::Result<()>;
+
+    /// Its rows, for `-o jsonl` and `-o csv`.
+    fn rows(&self) -> serde_json::Result<Vec<serde_json::Value>>;
+
+    /// What a person is told when there is nothing to draw.
+    fn nothing(&self) -> Option<&'static str>;
+}
+
+/// An answer with its window and where it comes from.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<A> {
+    #[serde(flatten)]
+    answer: A,
+    since: Time,
+    until: Time,
+    source: LogSource,
+}
+
+impl<A: Drawn> Report for Answer<A> {
+    fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
+        if self.answer.nothing().is_some() { Ok(()) } else { self.answer.draw(page) }
+    }
+
+    fn records(&self) -> serde_json::Result<Vec<serde_json::Value>> {
+        self.answer.rows()
+    }
+
+    fn empty_note(&self) -> Option<String> {
+        self.answer.nothing().map(str::to_owned)
+    }
+}
+
+/// Rows of an answer, as values.
+fn values<T: Serialize>(rows: &[T]) -> serde_json::Result<Vec<serde_json::Value>> {
+    rows.iter().map(serde_json::to_value).collect()
+}
+
+/// `3 TIMEOUT_ERROR, 1 AUTH_ERROR`: counts, most frequent first.
+fn counts<K: std::fmt::Display + Ord>(counts: &std::collections::BTreeMap<K, u64>) -> String {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    counts.iter().map(|(key, count)| format!("{count} {key}")).collect::<Vec<_>>().join(", ")
 }

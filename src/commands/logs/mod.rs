@@ -8,6 +8,7 @@ mod workflow;
 
 use clap::Subcommand;
 
+use super::analyze::repeats::{self, LogDuplicatesArgs};
 use crate::app::App;
 use crate::error::Outcome;
 
@@ -18,6 +19,8 @@ pub enum Verb {
     Errors(errors::ErrorsArgs),
     Workflow(workflow::WorkflowLogArgs),
     Rollback(workflow::RollbackLogArgs),
+    /// List what was done twice
+    Duplicates(LogDuplicatesArgs),
     /// Search the log of everything
     Search(lines::SearchArgs),
     /// Show what a platform's executor wrote
@@ -41,6 +44,7 @@ impl Verb {
             Self::Errors(args) => errors::errors(app, args).await,
             Self::Workflow(args) => workflow::workflow(app, args).await,
             Self::Rollback(args) => workflow::rollback(app, args).await,
+            Self::Duplicates(args) => repeats::listed(app, args).await,
             Self::Search(args) => lines::search(app, args).await,
             Self::Executor(args) => lines::executor(app, args).await,
             Self::Actions(args) => lines::actions(app, args).await,

@@ -185,10 +185,10 @@ impl Runtime {
             }
         }
         drop(core);
-        if self.telemetry.shows(Level::Verbose) {
+        if self.telemetry.shows(Level::Info) {
             for (answer, duplicate) in &answers {
                 let line = match duplicate {
-                    true => LogLine::verbose(Part::Idempotency, "Duplicate prevented"),
+                    true => LogLine::info(Part::Idempotency, "Duplicate prevented"),
                     false => LogLine::verbose(Part::Queue, "Action enqueued"),
                 };
                 self.telemetry.log(line.action(answer.id.clone()));

@@ -14,7 +14,7 @@ use super::work::Task;
 use crate::engine::circuit::Permit;
 use crate::engine::queue::{Item, Wait};
 use crate::engine::retry::{Failure, Next};
-use crate::engine::{fallback, retry};
+use crate::engine::{fallback, idempotency, retry};
 use crate::platforms::{CallOutcome, Delivery, Platform, PlatformError};
 use crate::server::telemetry::{EndRecord, Level, LogLine, Part};
 use crate::wire::{ActionError, ActionStatus, ActionType, ErrorCode};
@@ -186,7 +186,8 @@ impl Runtime {
         match to {
             Some(to) => {
                 let words = format!("{own} is away ({}); {to} stands in", error.code);
-                self.telemetry.log(self.line(LogLine::warn(Part::Fallback, words), own, &task));
+                let line = LogLine::warn(Part::Fallback, words).code(error.code).field("to", to.as_str());
+                self.telemetry.log(self.line(line, own, &task));
                 let item =
                     Item { via: Some(to), due: None, wait: Wait::No, tries: 0, in_doubt: false, batch: 0, ..task.item };
                 self.put_back(Requeue { item, keep_intent: false, error: Some(error) });
@@ -321,7 +322,9 @@ impl Runtime {
             .platform(platform)
             .action(prepared.id.clone())
             .attempt(prepared.attempts)
-            .field("type", prepared.action_type.as_str());
+            .field("type", prepared.action_type.as_str())
+            // What it asks for without saying it: the same again is seen by it.
+            .field("fingerprint", idempotency::fingerprint(&prepared.data));
         if let Some(correlation) = &prepared.correlation_id {
             line = line.field("correlationId", correlation.as_str());
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::wire::{ActionType, ErrorCode, Platform, Time};
 
-use super::histogram::Histogram;
 use super::records::{CallRecord, EndRecord};
+use crate::analysis::histogram::Histogram;
 
 /// Milliseconds in the smallest stretch that is kept.
 pub(super) const MINUTE: i64 = 60_000;

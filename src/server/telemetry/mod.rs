@@ -8,7 +8,6 @@ mod cells;
 mod errors;
 mod exposition;
 mod files;
-mod histogram;
 mod log;
 mod metrics;
 mod records;
@@ -38,7 +37,7 @@ use exposition::Totals;
 use files::{Dropped, Order, Writer};
 use metrics::Metrics;
 
-pub use histogram::{Histogram, MAX_RELATIVE_ERROR};
+pub use crate::analysis::histogram::{Histogram, MAX_RELATIVE_ERROR};
 pub use log::{Level, LogLine, Part};
 pub use metrics::LONGEST_WINDOW;
 pub use records::{CallRecord, EndRecord, Gauges};
