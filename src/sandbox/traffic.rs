@@ -11,6 +11,7 @@ use super::member2::Member2;
 use super::record::Traffic;
 use super::remote::Remote;
 use crate::clock::Clock;
+use crate::engine::approval;
 use crate::wire::{ActionRequest, ActionStatus, ActionType, Platform, Priority, RecentActions, SubmitAnswer, Time};
 
 /// The actions of a first start: as many as the platforms' limits let through within two seconds, and a few more than
@@ -225,7 +226,8 @@ pub(super) async fn run(mut writer: Writer, mut wanted: watch::Receiver<Wanted>,
     }
 }
 
-/// Submits actions, and logs them as decided.
+/// Submits actions, and logs them as decided. A few at a time: more for one platform in one request would wait for a
+/// person's approval.
 pub(super) async fn submit(
     admin: &Remote,
     log: &Member2,
@@ -233,7 +235,11 @@ pub(super) async fn submit(
     actions: Vec<ActionRequest>,
 ) -> anyhow::Result<SubmitAnswer> {
     log.decided(now, &actions);
-    admin.post("/admin/v1/actions", &actions).await
+    let mut all = SubmitAnswer { actions: Vec::with_capacity(actions.len()) };
+    for few in actions.chunks(approval::BULK) {
+        all.actions.extend(admin.post::<SubmitAnswer>("/admin/v1/actions", &few).await?.actions);
+    }
+    Ok(all)
 }
 
 /// How many actions have succeeded so far.

@@ -7,7 +7,7 @@ mod world;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use world::{Done, World};
 
 /// A home with at most one sandbox in it, which ends with the value whatever happens.
@@ -252,11 +252,14 @@ fn ten_workers_have_ten_requests_in_flight() {
     let sandbox = Sandbox::up();
     sandbox.run("sandbox traffic off").code(0);
     sandbox.run("queue pause --context sandbox").code(0);
-    let actions: Vec<Value> = (0..30)
-        .map(|n| serde_json::json!({"type": "create", "platform": "trello", "data": {"name": format!("card {n}")}}))
-        .collect();
-    sandbox.world.write("actions.json", &Value::from(actions).to_string());
-    sandbox.run("api POST /admin/v1/actions --data @actions.json --context sandbox --yes").code(0);
+    // Ten at a time: more in one request would wait for approval.
+    for ten in 0..3 {
+        let actions: Vec<Value> = (0..10)
+            .map(|n| json!({"type": "create", "platform": "trello", "data": {"name": format!("card {ten}{n}")}}))
+            .collect();
+        sandbox.world.write("actions.json", &Value::from(actions).to_string());
+        sandbox.run("api POST /admin/v1/actions --data @actions.json --context sandbox --yes").code(0);
+    }
     sandbox.run("config set QUEUE_WORKERS=10 --context sandbox --yes").code(0);
     let restarted = sandbox.run("restart workers --context sandbox --yes").code(0);
     assert!(restarted.stdout.contains("QUEUE_WORKERS 5 -> 10"), "{restarted:?}");
