@@ -115,7 +115,7 @@ fn workflow(n: usize) -> (String, String) {
         _ => json!({"id": "last", "type": "update", "platform": "notion",
                     "data": {"page_id": "00000000-0000-4000-8000-000000000000", "title": "nowhere"}}),
     };
-    let together = if n % 2 == 0 { json!([]) } else { Value::Null };
+    let together = if n.is_multiple_of(2) { json!([]) } else { Value::Null };
     let mut steps = json!([
         {"id": "file", "type": "file", "platform": "drive",
          "data": {"name": name("file"), "content": "x", "mimeType": "text/plain"}},
