@@ -141,6 +141,7 @@ pub const VERBS: &[Verb] = &[
     verb("sandbox up", &[], Class::M1),
     verb("serve", &[], Class::M1),
     verb("state backups", &[], Class::R),
+    verb("state rebuild", &[], Class::M2),
     verb("system status", &[], Class::R),
     verb("test auth", &[], Class::Rx),
     verb("token create", &[], Class::M3),

@@ -110,6 +110,7 @@ pub const OURS: &[&str] = &[
     "sandbox traffic",
     "sandbox up",
     "serve",
+    "state rebuild",
     "token create",
     "token list",
     "token revoke",

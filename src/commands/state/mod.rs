@@ -1,6 +1,7 @@
 //! `opsctl state`: what is stored, and what of it is kept in backups.
 
 mod backups;
+mod rebuild;
 
 use clap::Subcommand;
 
@@ -12,6 +13,8 @@ use crate::error::Outcome;
 pub enum Verb {
     /// List the backups
     Backups(backups::BackupsArgs),
+    /// Rebuild a workflow's state from its execution log
+    Rebuild(rebuild::RebuildArgs),
 }
 
 impl Verb {
@@ -19,6 +22,7 @@ impl Verb {
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         match self {
             Self::Backups(args) => backups::run(app, args).await,
+            Self::Rebuild(args) => rebuild::run(app, args).await,
         }
     }
 }
