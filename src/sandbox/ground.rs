@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::host::{AdvanceBy, Look, SceneSet, TrafficSet};
 use super::place::Place;
-use super::record::{Record, State, Traffic};
+use super::record::{Record, Scene, State, Traffic};
 use super::remote::Remote;
 use super::sim::{ActiveFault, Api, FaultSpec, Stats};
 use crate::error::{Fault, Kind};
@@ -96,9 +96,9 @@ impl Ground {
         Ok(look.clock_offset_ms)
     }
 
-    /// Notes which scenario is on.
-    pub async fn set_scenario(&self, name: Option<&str>) -> anyhow::Result<()> {
-        let set = SceneSet { name: name.map(str::to_owned) };
+    /// Notes which scenario is on, and what it is about.
+    pub async fn set_scenario(&self, name: Option<&str>, scene: Scene) -> anyhow::Result<()> {
+        let set = SceneSet { name: name.map(str::to_owned), scene };
         self.control.post::<Look>("/host/scenario", &set).await.map(|_| ())
     }
 

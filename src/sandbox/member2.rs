@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::wire::{ActionRequest, Time};
+use crate::wire::{ActionRequest, Time, WorkflowRequest};
 
 /// Size at which the log starts anew, in bytes.
 const LOG_MAX: u64 = 4 * 1024 * 1024;
@@ -43,11 +43,31 @@ impl Member2 {
             text.push_str(&line.to_string());
             text.push('\n');
         }
-        // A full disk stops the log, not the traffic.
-        let _ = self.append(&text);
+        self.append(&text);
     }
 
-    fn append(&self, text: &str) -> std::io::Result<()> {
+    /// Notes a workflow that is ready to be executed.
+    pub(super) fn decided_workflow(&self, now: Time, workflow: &WorkflowRequest) {
+        let line = json!({
+            "timestamp": now,
+            "level": "info",
+            "service": "member2",
+            "event": "workflow:ready",
+            "message": format!("workflow:ready {}", workflow.name),
+            "workflowId": workflow.id,
+            "correlationId": workflow.correlation_id,
+            "userId": workflow.user_id,
+            "steps": workflow.steps.iter().map(|step| &step.id).collect::<Vec<_>>(),
+        });
+        self.append(&format!("{line}\n"));
+    }
+
+    /// A full disk stops the log, not the traffic.
+    fn append(&self, text: &str) {
+        let _ = self.try_append(text);
+    }
+
+    fn try_append(&self, text: &str) -> std::io::Result<()> {
         if std::fs::metadata(&self.path).is_ok_and(|m| m.len() > LOG_MAX) {
             std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::ground::Ground;
 use crate::wire::{
-    ActionRecord, ActionStatus, ActionType, CircuitState, CircuitStatus, Platform, QueueItems, QueueView, RecentActions,
+    ActionRecord, ActionStatus, ActionType, BackupList, CircuitState, CircuitStatus, IdempotencyKeys, Platform,
+    QueueItems, QueueView, RecentActions, WorkflowList,
 };
 
 /// Placeholders that a variable of the orchestrator's environment answers. None of these is a secret.
@@ -35,8 +36,45 @@ pub async fn live(ground: &Ground) -> BTreeMap<String, String> {
     for (name, platform, field) in FROM_RESULTS {
         put(name, result(ground, platform, field).await);
     }
+    put("workflowId", workflow(ground).await);
+    put("compensatingWorkflowId", compensation(ground).await);
+    put("key", key(ground).await);
+    let backup = backup(ground).await;
+    put("timestamp", backup.clone());
+    put("clean-timestamp", backup);
     put("row", result(ground, Platform::Sheets, "updatedRange").await.as_deref().and_then(row).map(|r| r.to_string()));
+    // What a scenario is about is the best example while it is on.
+    found.extend(ground.record.scene.placeholders.clone());
     found
+}
+
+/// A workflow that waits for somebody, else the newest.
+async fn workflow(ground: &Ground) -> Option<String> {
+    for query in ["status=rollback_failed,failed&hideCleared=true&limit=1", "limit=1"] {
+        let list: WorkflowList = ground.admin.get(&format!("/admin/v1/workflows?{query}")).await.ok()?;
+        if let Some(workflow) = list.workflows.into_iter().next() {
+            return Some(workflow.workflow_id);
+        }
+    }
+    None
+}
+
+/// A workflow that waits to be executed.
+async fn compensation(ground: &Ground) -> Option<String> {
+    let list: WorkflowList = ground.admin.get("/admin/v1/workflows?status=pending&limit=1").await.ok()?;
+    list.workflows.into_iter().next().map(|w| w.workflow_id)
+}
+
+/// The newest idempotency key.
+async fn key(ground: &Ground) -> Option<String> {
+    let keys: IdempotencyKeys = ground.admin.get("/admin/v1/idempotency/keys?limit=1").await.ok()?;
+    keys.keys.into_iter().next().map(|k| k.key)
+}
+
+/// The newest backup, by its moment.
+async fn backup(ground: &Ground) -> Option<String> {
+    let list: BackupList = ground.admin.get("/admin/v1/backups").await.ok()?;
+    list.backups.into_iter().next().map(|b| b.id)
 }
 
 /// The platform that has most to tell: one whose circuit is not closed, if there is one.

@@ -77,6 +77,18 @@ pub struct Record {
     /// The scenario that was brought about last and not cleared.
     #[serde(default)]
     pub scenario: Option<String>,
+    /// What it is about.
+    #[serde(default)]
+    pub scene: Scene,
+}
+
+/// What a scenario is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scene {
+    /// What the runbook's placeholders stand for in it.
+    pub placeholders: BTreeMap<String, String>,
+    /// Its workflows.
+    pub workflows: Vec<String>,
 }
 
 impl Record {

@@ -12,7 +12,10 @@ use super::record::Traffic;
 use super::remote::Remote;
 use crate::clock::Clock;
 use crate::engine::approval;
-use crate::wire::{ActionRequest, ActionStatus, ActionType, Platform, Priority, RecentActions, SubmitAnswer, Time};
+use crate::wire::{
+    ActionRequest, ActionStatus, ActionType, Platform, Priority, RecentActions, StepRequest, SubmitAnswer, Time,
+    WorkflowAccepted, WorkflowRequest,
+};
 
 /// The actions of a first start: as many as the platforms' limits let through within two seconds, and a few more than
 /// the fifty that have to have run.
@@ -23,6 +26,8 @@ const FIRST: [(Platform, usize); 5] = [
     (Platform::Drive, 12),
     (Platform::Sheets, 10),
 ];
+/// One in so many decisions is a workflow.
+const WORKFLOW_EVERY: u32 = 12;
 /// Between two looks at what the platforms made, to change some of it later.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 
@@ -117,6 +122,16 @@ impl Writer {
         self.action(Platform::Trello)
     }
 
+    /// A workflow.
+    pub fn workflow(&self) -> WorkflowRequest {
+        workflow(&Invoice {
+            number: fastrand::u32(100_000..1_000_000),
+            correlation_id: signal(),
+            channel: None,
+            approval: false,
+        })
+    }
+
     /// An action for one platform.
     pub fn action(&self, platform: Platform) -> ActionRequest {
         let user = pick(&USERS);
@@ -128,7 +143,7 @@ impl Writer {
             platform,
             priority: pick(&PRIORITIES),
             data,
-            correlation_id: Some(format!("sig-{:012x}", fastrand::u64(..) >> 16)),
+            correlation_id: Some(signal()),
             user_id: Some(user.to_owned()),
             source: Some(pick(&SOURCES).to_owned()),
             workflow_id: None,
@@ -183,6 +198,75 @@ impl Writer {
     }
 }
 
+/// The id of a signal that asked for something.
+fn signal() -> String {
+    format!("sig-{:012x}", fastrand::u64(..) >> 16)
+}
+
+/// An invoice to file, to note, and to tell about.
+#[derive(Clone, Debug)]
+pub(super) struct Invoice {
+    pub(super) number: u32,
+    pub(super) correlation_id: String,
+    /// Where to tell about it; the usual channel when absent.
+    pub(super) channel: Option<String>,
+    /// Whether somebody has to approve that it is told.
+    pub(super) approval: bool,
+}
+
+impl Invoice {
+    /// The id of its workflow.
+    pub(super) fn id(&self) -> String {
+        format!("invoice-{:03}", self.number)
+    }
+}
+
+/// What is done with an invoice: a file on Drive, a row that names it, a message.
+pub(super) fn workflow(invoice: &Invoice) -> WorkflowRequest {
+    let (id, number) = (invoice.id(), format!("INV-{:03}", invoice.number));
+    let user = pick(&USERS);
+    let step = |id: &str, action_type, platform, data| StepRequest {
+        id: id.to_owned(),
+        name: None,
+        action_type,
+        platform,
+        data,
+        depends_on: None,
+        optional: false,
+        timeout: None,
+        retries: None,
+        requires_approval: false,
+    };
+    let mut message = json!({"text": format!("Invoice {number} is filed for {user}")});
+    if let Some(channel) = &invoice.channel {
+        message["channel"] = json!(channel);
+    }
+    let file = json!({"name": format!("{id}.txt"), "content": format!("Invoice {number}\n"), "mimeType": "text/plain"});
+    let notify = step("notify", ActionType::Notify, Platform::Slack, message);
+    WorkflowRequest {
+        id: Some(id.clone()),
+        name: format!("Invoice {number}"),
+        description: Some("File an invoice, note it, tell about it".into()),
+        steps: vec![
+            step("create_file", ActionType::File, Platform::Drive, file),
+            step(
+                "update_sheet",
+                ActionType::Create,
+                Platform::Sheets,
+                json!({"values": [["$number", "Invoice", "$create_file.fileId"]]}),
+            ),
+            StepRequest { requires_approval: invoice.approval, ..notify },
+        ],
+        transactional: true,
+        priority: Priority::High,
+        idempotency_key: Some(id),
+        correlation_id: Some(invoice.correlation_id.clone()),
+        user_id: Some(user.to_owned()),
+        metadata: serde_json::Map::from_iter([("number".to_owned(), Value::from(number))]),
+        timeout: None,
+    }
+}
+
 fn pick<T: Copy>(from: &[T]) -> T {
     from[fastrand::usize(..from.len())]
 }
@@ -222,7 +306,11 @@ pub(super) async fn run(mut writer: Writer, mut wanted: watch::Receiver<Wanted>,
             }
         }
         // What it decided is in its log whether anybody listens or not.
-        let _ = submit(&admin, &log, clock.now(), vec![writer.next()]).await;
+        if fastrand::u32(0..WORKFLOW_EVERY) == 0 {
+            let _ = submit_workflow(&admin, &log, clock.now(), &writer.workflow()).await;
+        } else {
+            let _ = submit(&admin, &log, clock.now(), vec![writer.next()]).await;
+        }
     }
 }
 
@@ -240,6 +328,17 @@ pub(super) async fn submit(
         all.actions.extend(admin.post::<SubmitAnswer>("/admin/v1/actions", &few).await?.actions);
     }
     Ok(all)
+}
+
+/// Submits a workflow, and logs it as decided.
+pub(super) async fn submit_workflow(
+    admin: &Remote,
+    log: &Member2,
+    now: Time,
+    workflow: &WorkflowRequest,
+) -> anyhow::Result<WorkflowAccepted> {
+    log.decided_workflow(now, workflow);
+    admin.post("/admin/v1/workflows", workflow).await
 }
 
 /// How many actions have succeeded so far.

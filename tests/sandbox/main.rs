@@ -107,9 +107,20 @@ fn up_shows_what_runs_and_down_leaves_nothing_behind() {
     assert_eq!((&status["state"], &status["clock"]["offsetMs"]), (&"up".into(), &0.into()));
     assert_eq!(status["platforms"].as_object().unwrap().len(), 7);
     assert!(status["requests"]["trello"]["total"].as_u64() >= Some(20), "{status}");
-    for name in
-        ["platform", "actionId", "dbId", "boardId", "fileId", "spreadsheetId", "row", "channel", "pageId", "cardId"]
-    {
+    for name in [
+        "platform",
+        "actionId",
+        "dbId",
+        "boardId",
+        "fileId",
+        "spreadsheetId",
+        "row",
+        "channel",
+        "pageId",
+        "cardId",
+        "workflowId",
+        "key",
+    ] {
         assert!(status["placeholders"][name].is_string(), "{name} is missing: {status}");
     }
     let id = status["placeholders"]["actionId"].as_str().unwrap();
@@ -117,7 +128,9 @@ fn up_shows_what_runs_and_down_leaves_nothing_behind() {
 
     let log = sandbox.world.read("state/sandbox/member2.log");
     assert!(log.lines().count() >= 50);
-    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["event"] == "action:ready"));
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone());
+    assert!(events.clone().all(|event| event == "action:ready" || event == "workflow:ready"));
+    assert!(events.clone().any(|event| event == "workflow:ready"));
 
     sandbox.run("sandbox down").stdout("the sandbox is down; its state is kept\n").code(0);
     assert_eq!(pids.iter().filter(|pid| runs(**pid)).count(), 0);

@@ -137,9 +137,10 @@ fn collect(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Whether a member names an object on a platform.
+/// Whether a member names an object on a platform, and not one of the orchestrator's own.
 fn is_object(name: &str) -> bool {
-    matches!(name, "channel" | "ts" | "updatedRange") || (name.ends_with("Id") && name != "requestId")
+    const OURS: [&str; 7] = ["actionId", "approvalId", "correlationId", "requestId", "stepId", "userId", "workflowId"];
+    matches!(name, "channel" | "ts" | "updatedRange") || (name.ends_with("Id") && !OURS.contains(&name))
 }
 
 /// Whether a line of the log holds a text.

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::app::App;
 use crate::client::Orchestrator;
 use crate::commands::args::already;
+use crate::commands::text;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{Approval, ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::output::{Page, Report};
@@ -136,7 +137,11 @@ pub(super) async fn mark_completed(app: &App, args: MarkCompletedArgs) -> anyhow
     }
     let open = |s: &&_| matches!(s, StepStatus::Pending | StepStatus::Executing);
     let waiting = workflow.steps.iter().map(|s| s.status).filter(|s| open(&s)).count();
-    let evidence = format!("{} becomes completed; {waiting} steps that wait will not run", workflow.status);
+    let evidence = format!(
+        "{} becomes completed; {} that wait will not run",
+        workflow.status,
+        text::counted(waiting as u64, "step", "steps")
+    );
     let plan = Plan::new("workflow mark-completed", format!("mark workflow {id} as completed"), &args.change)
         .step(Step::new(format!("POST /admin/v1/workflows/{id}/complete")).because(evidence));
     say(app, &id, plan, async |api, approval| api.complete_workflow(approval, &id, workflow.version).await).await
@@ -178,7 +183,10 @@ pub(super) async fn compensate(app: &App, args: CompensateArgs) -> anyhow::Resul
     let id = args.workflow.id;
     let workflow = free(app, "compensate", &id).await?;
     let done = workflow.steps.iter().filter(|s| s.status == StepStatus::Completed).count();
-    let evidence = format!("stores a workflow that undoes {done} executed steps; nothing is sent to a platform");
+    let evidence = format!(
+        "stores a workflow that undoes {}; nothing is sent to a platform",
+        text::counted(done as u64, "executed step", "executed steps")
+    );
     let plan = Plan::new("workflow compensate", format!("compensate workflow {id}"), &args.change).step(
         Step::new(format!("POST /admin/v1/workflows/{id}/compensate"))
             .because(evidence)

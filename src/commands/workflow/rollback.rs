@@ -202,7 +202,9 @@ fn change_plan(verb: &'static str, plan: &RollbackPlan, change: &ChangeArgs) -> 
     let request = format!("POST /admin/v1/workflows/{id}/rollback");
     let mut out = Plan::new(verb, title, change);
     for undo in &sent {
-        let evidence = format!("{}: {}, {}", undo.platform, undo.what, reversibility_words(undo.reversibility));
+        let guarded = undo.reversibility == Reversibility::PartiallyReversible && plan.mode != RollbackMode::Force;
+        let guard = if guarded { ", unless somebody changed it since" } else { "" };
+        let evidence = format!("{}: {}{guard}", undo.platform, undo.what);
         out = out.step(Step::new(&request).on(&undo.step_id).because(evidence).undo(way_back(undo, plan.mode)));
     }
     if sent.is_empty() {
@@ -215,19 +217,10 @@ fn change_plan(verb: &'static str, plan: &RollbackPlan, change: &ChangeArgs) -> 
     out
 }
 
-const fn reversibility_words(reversibility: Reversibility) -> &'static str {
-    match reversibility {
-        Reversibility::Reversible => "whatever became of it since",
-        Reversibility::PartiallyReversible => "if nobody changed it since",
-        Reversibility::NonReversible => "only by a person",
-        Reversibility::NothingToUndo => "nothing to undo",
-    }
-}
-
 /// How an undo can itself be taken back. Forcing one that writes old content overwrites what somebody wrote since.
 fn way_back(undo: &PlannedUndo, mode: RollbackMode) -> Undo {
     match (undo.reversibility, mode) {
-        (Reversibility::Reversible, _) => Undo::Reverse(format!("in {}'s trash or archive", undo.platform)),
+        (Reversibility::Reversible, _) => Undo::Reverse(format!("from {}'s trash or archive", undo.platform)),
         (Reversibility::PartiallyReversible, RollbackMode::Force) => Undo::None,
         _ => Undo::Reverse("execute the workflow again".into()),
     }

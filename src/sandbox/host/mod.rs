@@ -154,6 +154,7 @@ impl Host {
                 .iter()
                 .filter_map(|(name, variable)| Some(((*name).to_owned(), credentials.get(*variable)?.clone())))
                 .collect(),
+            scene: before.as_ref().map(|r| r.scene.clone()).unwrap_or_default(),
             scenario: before.and_then(|r| r.scenario),
         };
         record.write(&place)?;
@@ -207,6 +208,9 @@ impl Host {
         traffic::submit(admin, &self.member2, self.clock.now(), first)
             .await
             .context("the first actions were refused")?;
+        traffic::submit_workflow(admin, &self.member2, self.clock.now(), &writer.workflow())
+            .await
+            .context("the first workflow was refused")?;
         let deadline = tokio::time::Instant::now() + FIRST_LIMIT;
         loop {
             let done = traffic::succeeded(admin).await?;
@@ -283,6 +287,7 @@ impl Host {
 
     fn set_scene(&mut self, set: SceneSet) -> anyhow::Result<()> {
         self.record.scenario = set.name;
+        self.record.scene = set.scene;
         self.record.write(&self.place)
     }
 

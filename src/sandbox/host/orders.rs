@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Explained;
-use crate::sandbox::record::{self, Traffic};
+use crate::sandbox::record::{self, Scene, Traffic};
 
 /// How much is to go on; what is absent stays.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -27,11 +27,12 @@ pub(in crate::sandbox) struct AdvanceBy {
     pub(in crate::sandbox) by_ms: u64,
 }
 
-/// Which scenario is on.
+/// Which scenario is on, and what it is about.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::sandbox) struct SceneSet {
     pub(in crate::sandbox) name: Option<String>,
+    pub(in crate::sandbox) scene: Scene,
 }
 
 /// How the host is after it did something.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{MARK, Made, count, ensure_running, submit, until};
+use super::{MARK, Made, count, ensure_running, submit, until, workflows};
 use crate::http::Method;
 use crate::sandbox::ground::Ground;
 use crate::sandbox::member2::Member2;
+use crate::sandbox::record::Scene;
 use crate::sandbox::sim::Api;
 use crate::wire::{
     AuthStatus, ChangeAnswer, CircuitState, CircuitStatus, ClearRequest, ConfigSet, Priority, QueueItem, QueueItems,
@@ -34,7 +35,8 @@ pub async fn clear(ground: &Ground, now: Time) -> anyhow::Result<Made> {
         facts.push(format!("{} of the scenario taken out of the queue", count(removed, "waiting item")));
     }
     facts.extend(close_circuits(ground, now).await?);
-    ground.set_scenario(None).await?;
+    facts.extend(workflows::mend(ground).await?);
+    ground.set_scenario(None, Scene::default()).await?;
     facts.push("every circuit is CLOSED and every key is accepted".into());
     Ok(Made {
         scenario: None,

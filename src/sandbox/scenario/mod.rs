@@ -2,6 +2,8 @@
 //! symptom shows in the admin API, and says what is true then and what the runbook does next.
 
 mod clear;
+mod database;
+mod workflows;
 
 pub use clear::clear;
 
@@ -16,6 +18,7 @@ use serde_json::{Value, json};
 use super::ground::Ground;
 use super::member2::Member2;
 use super::place::write_private;
+use super::record::Scene;
 use super::sim::{Api, Fault, FaultSpec};
 use super::traffic::{self, Writer};
 use crate::error::{self, Kind};
@@ -42,14 +45,22 @@ words! {
         StuckQueue = "issue-1",
         /// A circuit breaker opens.
         CircuitOpen = "issue-2",
+        /// Tasks are created twice.
+        Duplicates = "issue-3",
+        /// A rollback fails.
+        RollbackFailed = "issue-4",
         /// A rate limit is exceeded.
         RateLimited = "issue-5",
         /// A key is revoked.
         KeyRevoked = "issue-6",
         /// An executor is down.
         ExecutorDown = "issue-7",
+        /// The state of workflows is lost.
+        StateLost = "issue-8",
         /// All actions to a platform fail.
         PlatformDown = "issue-10",
+        /// Stored state and platforms disagree.
+        Corruption = "procedure-2",
     }
 }
 
@@ -59,10 +70,14 @@ impl Scenario {
         match self {
             Scenario::StuckQueue => "Actions Stuck in Queue",
             Scenario::CircuitOpen => "Circuit Breaker Open for Platform",
+            Scenario::Duplicates => "Duplicate Tasks Created",
+            Scenario::RollbackFailed => "Rollback Failed",
             Scenario::RateLimited => "Rate Limit Exceeded",
             Scenario::KeyRevoked => "Authentication Failed",
             Scenario::ExecutorDown => "Platform Executor Down",
+            Scenario::StateLost => "Workflow State Lost",
             Scenario::PlatformDown => "All Actions Failing to Platform",
+            Scenario::Corruption => "Data Corruption Detected",
         }
     }
 
@@ -71,9 +86,13 @@ impl Scenario {
         match self {
             Scenario::StuckQueue => "Slack answers 429 to every message, and the clock moves 11 minutes",
             Scenario::CircuitOpen => "Notion answers 503",
+            Scenario::Duplicates => "tasks come twice while idempotency is off, and with a moment in their keys",
+            Scenario::RollbackFailed => "a workflow fails at its message, and Drive answers 403 to the undo",
             Scenario::RateLimited => "more for Notion than its limit lets through, and it answers 429",
             Scenario::KeyRevoked => "Notion's key is revoked",
             Scenario::ExecutorDown => "Notion's address refuses connections",
+            Scenario::StateLost => "rows of workflows are taken out of the stopped orchestrator's database",
+            Scenario::Corruption => "objects and stored rows of workflows are changed behind the orchestrator's back",
             Scenario::PlatformDown => "Notion answers 503 and its status feed says major outage",
         }
     }
@@ -93,6 +112,21 @@ impl Scenario {
                 "opsctl check health notion --external",
                 "opsctl test auth notion",
             ],
+            Scenario::Duplicates => &[
+                "opsctl config get ENABLE_IDEMPOTENCY",
+                "opsctl workflow state <workflowId>",
+                "opsctl idempotency check <key>",
+                "opsctl config set ENABLE_IDEMPOTENCY=true",
+                "opsctl restart all",
+                "opsctl workflow mark-completed <workflowId>",
+            ],
+            Scenario::RollbackFailed => &[
+                "opsctl workflow status <workflowId>",
+                "opsctl logs rollback --workflow <workflowId>",
+                "opsctl workflow rollback-failures <workflowId>",
+                "opsctl sandbox fault clear drive",
+                "opsctl rollback retry <workflowId>",
+            ],
             Scenario::RateLimited => &[
                 "opsctl rate-limits status notion",
                 "opsctl metrics requests --platform notion --window 5m",
@@ -110,6 +144,21 @@ impl Scenario {
                 "opsctl logs errors --platform notion",
                 "opsctl executor restart notion",
                 "opsctl check health --all",
+            ],
+            Scenario::StateLost => &[
+                "opsctl workflow status <workflowId>",
+                "opsctl state check",
+                "opsctl state backups",
+                "opsctl state rebuild <workflowId>",
+                "opsctl state restore --backup <timestamp>",
+            ],
+            Scenario::Corruption => &[
+                "opsctl pause all",
+                "opsctl analyze corruption --since 24h",
+                "opsctl backup create --full",
+                "opsctl restore point --timestamp <clean-timestamp>",
+                "opsctl verify integrity --all",
+                "opsctl resume all --slow-start",
             ],
             Scenario::PlatformDown => &[
                 "opsctl check health notion --external",
@@ -142,20 +191,29 @@ pub async fn bring_about(ground: &Ground, scenario: Scenario, now: Time) -> anyh
             .into());
     }
     ensure_running(ground).await?;
-    ground.set_scenario(Some(scenario.as_str())).await?;
+    ground.set_scenario(Some(scenario.as_str()), Scene::default()).await?;
     let stage = Stage { ground, scenario, log: Member2::new(ground.place.member2_log()), now };
     let facts = match scenario {
         Scenario::StuckQueue => stage.stuck_queue().await,
         Scenario::CircuitOpen => stage.circuit_open().await,
+        Scenario::Duplicates => stage.duplicates().await,
+        Scenario::RollbackFailed => stage.rollback_failed().await,
         Scenario::RateLimited => stage.rate_limited().await,
         Scenario::KeyRevoked => stage.key_revoked().await,
         Scenario::ExecutorDown => stage.executor_down().await,
+        Scenario::StateLost => stage.state_lost().await,
         Scenario::PlatformDown => stage.platform_down().await,
+        Scenario::Corruption => stage.corruption().await,
     };
     let facts = facts.with_context(|| format!("{scenario} did not come about"))?;
     let key_file = ground.key_file(Platform::Notion).display().to_string();
-    let lines = scenario.next().iter().map(|line| line.replace("KEY_FILE", &key_file));
-    let mut next: Vec<String> = lines.map(|line| format!("{line} --context sandbox")).collect();
+    let scene = Ground::enter(&ground.place)?.record.scene;
+    let filled = |line: &&str| {
+        let line = line.replace("KEY_FILE", &key_file);
+        scene.placeholders.iter().fold(line, |line, (name, value)| line.replace(&format!("<{name}>"), value))
+    };
+    let in_sandbox = |line: String| if line.contains(" sandbox ") { line } else { format!("{line} --context sandbox") };
+    let mut next: Vec<String> = scenario.next().iter().map(filled).map(in_sandbox).collect();
     next.push("opsctl sandbox scenario clear".into());
     Ok(Made { scenario: Some(scenario), facts, next })
 }
