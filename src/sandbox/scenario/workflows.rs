@@ -13,9 +13,9 @@ use crate::sandbox::record::Scene;
 use crate::sandbox::sim::{Api, Fault, FaultSpec};
 use crate::sandbox::traffic::{self, Invoice};
 use crate::wire::{
-    ActionRecord, ActionRequest, ActionStatus, ActionType, Backup, BackupRequest, ConfigEntry, ConfigSet, Job,
-    JobState, KeyCollisions, Platform, Priority, RebuildPlan, RestartRequest, RollbackMode, RollbackRequest,
-    StepStatus, Workflow, WorkflowStatus,
+    ActionRecord, ActionRequest, ActionStatus, ActionType, ApprovalRecord, ApproveRequest, Backup, BackupRequest,
+    ConfigEntry, ConfigSet, Job, JobState, KeyCollisions, Platform, Priority, RebuildPlan, RestartRequest,
+    RollbackMode, RollbackRequest, StepStatus, Workflow, WorkflowStatus,
 };
 
 /// A channel that no workspace of the sandbox has: a message to it fails for good.
@@ -36,9 +36,9 @@ impl Stage<'_> {
         let noted: KeyCollisions = self.ground.admin.get("/admin/v1/idempotency/collisions?limit=1000").await?;
         let collided = noted.collisions.iter().filter(|c| c.key == key).count() as u64;
         // A moment in each key, as it was advised once, makes every repeat a new one.
-        let stamped = |n: i64| format!("{key}-{}", self.now.0 + n);
+        let stamped = |platform: Platform, n: i64| format!("{key}-{platform}-{}", self.now.0 + n);
         let title = format!("Pay invoice {number}");
-        let repeats = (0..2).flat_map(|n| both.map(|p| self.task(p, &title, &stamped(n))));
+        let repeats = (0..2).flat_map(|n| both.map(|p| self.task(p, &title, &stamped(p, n))));
         let mut ids = self.accepted(&repeats.collect::<Vec<_>>()).await?;
         set_idempotency(self.ground, Some("false")).await?;
         let title = format!("Review invoice {number}");
@@ -49,11 +49,11 @@ impl Stage<'_> {
         let invoice = Invoice { approval: true, ..self.invoice().await? };
         let waits = |w: &Workflow| w.steps.iter().filter(|s| s.status == StepStatus::Completed).count() == 2;
         let workflow = self.execute(&invoice, "half executed", waits).await?;
-        self.note(&[("workflowId", &workflow), ("key", &stamped(0))], &[&workflow]).await?;
+        self.note(&[("workflowId", &workflow), ("key", &stamped(Platform::Notion, 0))], &[&workflow]).await?;
         Ok(vec![
             format!("the tasks to pay and to review invoice {number} are in Notion and on the Trello board twice"),
             format!("idempotency is off; before that, {} of the key {key} noted", count(collided, "collision")),
-            format!("a caller ends its keys in a moment: {}", stamped(0)),
+            format!("a caller ends its keys in a moment: {}", stamped(Platform::Notion, 0)),
             format!("{workflow} is half executed, its last step waits for approval"),
         ])
     }
@@ -118,7 +118,10 @@ impl Stage<'_> {
                 json!({"spreadsheetId": sheet, "range": range, "values": [["0", "overwritten", "0"]]}),
             ),
         ];
-        self.executed(&self.accepted(&by_hand).await?).await?;
+        let by_hand = self.accepted(&by_hand).await?;
+        // Who deletes is asked first.
+        self.approve(&by_hand[0]).await?;
+        self.executed(&by_hand).await?;
         damage(self.ground, |conn| {
             // Completed, as the log knows, becomes failed; a step that is done becomes one that waits.
             let failed = WorkflowStatus::Failed as i64;
@@ -236,6 +239,15 @@ impl Stage<'_> {
             ids.extend(answer.actions.into_iter().map(|a| a.id));
         }
         Ok(ids)
+    }
+
+    /// Decides that an action may be executed.
+    async fn approve(&self, action: &str) -> anyhow::Result<()> {
+        let admin = &self.ground.admin;
+        let approval: ApprovalRecord = admin.get(&format!("/admin/v1/approvals/{action}")).await?;
+        let request = ApproveRequest { user_id: "user-140".into(), reason: Some("not needed any more".into()) };
+        let _: Value = admin.post(&format!("/api/approvals/{}/approve", approval.id), &request).await?;
+        Ok(())
     }
 
     /// Waits until these actions are done.
