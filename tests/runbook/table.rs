@@ -91,17 +91,12 @@ pub const OURS: &[&str] = &[
     "context remove",
     "context show",
     "context use",
-    "docs generate",
     "history",
     "history show",
-    "logs rollback",
-    "logs workflow",
     "man",
     "queue failed",
     "queue retry",
     "queue show",
-    "rollback force",
-    "rollback retry",
     "sandbox clock",
     "sandbox down",
     "sandbox fault",
@@ -116,18 +111,7 @@ pub const OURS: &[&str] = &[
     "token revoke",
     "undo",
     "version",
-    "workflow clear-failed",
-    "workflow compensate",
-    "workflow execute",
-    "workflow failed",
     "workflow list",
-    "workflow mark-completed",
-    "workflow mark-resolved",
-    "workflow rollback",
-    "workflow rollback-failures",
-    "workflow state",
-    "workflow status",
-    "workflow steps",
 ];
 
 use Shape::{EachExactly, EachHas, Exactly, Has, List};
@@ -137,6 +121,8 @@ const QUEUE: &[&str] = &["totalQueued", "byPriority", "avgWaitTime", "workerUtil
 const OPEN: &[&str] = &["platform", "state", "failureCount", "lastFailure", "openedAt", "willResetAt"];
 const LIMIT: &[&str] = &["platform", "current", "limit", "window", "percentage", "resetAt"];
 const NOT_IN: &[&str] = &["platform", "authenticated", "error", "lastSuccessfulAuth"];
+
+const WORKFLOW: &[&str] = &["workflowId", "status", "completedSteps", "rolledBackSteps", "failedRollbacks", "error"];
 
 /// The same, where nothing is wrong.
 const CLOSED: &[&str] = &["platform", "state", "failureCount"];
@@ -157,6 +143,9 @@ const ITEMS: &[&str] = &["items", "total", "truncated"];
 const PERFORMANCE: &[&str] = &["current", "previous", "byPlatform", "keptSince"];
 const RESTARTED: &[&str] = &["component", "drained", "handedBack", "tookMs", "applied", "state"];
 const CHANGED: &[&str] = &["effect", "message"];
+const STATE: &[&str] = &["workflowId", "status", "steps", "attempts", "transactional", "version"];
+const EVENTS: &[&str] = &["events", "truncated"];
+const ROLLED_BACK: &[&str] = &["workflowId", "status", "steps"];
 
 /// All of it.
 pub const SCENES: &[Scene] = &[
@@ -165,9 +154,12 @@ pub const SCENES: &[Scene] = &[
     Scene { scenario: None, lines: OUTAGE },
     Scene { scenario: Some("issue-1"), lines: STUCK },
     Scene { scenario: Some("issue-2"), lines: CIRCUIT_OPEN },
+    Scene { scenario: Some("issue-3"), lines: DUPLICATES },
+    Scene { scenario: Some("issue-4"), lines: ROLLBACK_FAILED },
     Scene { scenario: Some("issue-5"), lines: RATE_LIMITED },
     Scene { scenario: Some("issue-6"), lines: KEY_REVOKED },
     Scene { scenario: Some("issue-7"), lines: EXECUTOR_DOWN },
+    Scene { scenario: Some("issue-8"), lines: STATE_LOST },
     Scene { scenario: Some("issue-10"), lines: PLATFORM_DOWN },
 ];
 
@@ -290,6 +282,62 @@ const CIRCUIT_OPEN: &[Line] = &[
 
 const OPEN_AGAIN: &[&str] = &["sandbox scenario clear", "sandbox scenario issue-2", "sandbox fault clear notion"];
 
+/// Issue 3: Duplicate Tasks Created.
+const DUPLICATES: &[Line] = &[
+    line("config:get ENABLE_IDEMPOTENCY", Has(&["name", "value"])).holds(|a| is(a, "/value", "false")),
+    line("workflow:state <workflowId>", Has(STATE)).holds(|a| is(a, "/status", "executing")),
+    line("logs:workflow <workflowId>", Has(EVENTS)).holds(|a| some(a, "/events")),
+    line("workflow:mark-completed <workflowId>", Has(CHANGED)).seen(workflow_status),
+    line("workflow:rollback <workflowId>", Has(ROLLED_BACK))
+        .holds(|a| is(a, "/status", "rolled_back"))
+        .seen(workflow_status),
+];
+
+/// Issue 4: Rollback Failed.
+const ROLLBACK_FAILED: &[Line] = &[
+    line("workflow:status <workflowId>", Exactly(WORKFLOW)).holds(one_of_two_undone),
+    line("logs:rollback --workflow <workflowId>", Has(EVENTS)).holds(|a| some(a, "/events")),
+    line("workflow:rollback-failures <workflowId>", Has(&["workflowId", "status", "failures"]))
+        .holds(|a| is(a, "/failures/0/stepId", "create_file")),
+    line("workflow:steps <workflowId>", EachHas(3, &["stepId", "status", "platform", "type"]))
+        .holds(|a| is(a, "/2/error/code", "NOT_FOUND")),
+    line("logs:workflow <workflowId> --grep create_file", Has(EVENTS)).holds(|a| some(a, "/events")),
+    line("logs:workflow <workflowId> --grep update_sheet", Has(EVENTS)).holds(|a| some(a, "/events")),
+    line("workflows:failed --since 7d --group-by reason", List).holds(|a| some(a, "/0/count")),
+    line("rollback:retry <workflowId>", Has(ROLLED_BACK))
+        .after(&["sandbox fault clear drive"])
+        .holds(|a| is(a, "/status", "rolled_back"))
+        .seen(workflow_status),
+    line("rollback:force <workflowId>", Has(ROLLED_BACK))
+        .after(FAILED_AGAIN)
+        // Drive still refuses.
+        .code(&[8])
+        .holds(|a| is(a, "/gaveUpOn/0", "create_file"))
+        .seen(|g| g.get(&format!("/admin/v1/workflows/{}", g.id("workflowId")))["version"].clone()),
+    line("workflow:mark-resolved <workflowId> --comment done", Has(CHANGED)).seen(workflow_status),
+    line("workflow:clear-failed <workflowId>", Has(CHANGED))
+        .seen(|g| g.get(&format!("/admin/v1/workflows/{}", g.id("workflowId")))["cleared"].clone()),
+    line("workflow:compensate <workflowId>", Has(&["workflowId", "status"]))
+        .after(FAILED_AGAIN)
+        .holds(|a| is(a, "/status", "pending"))
+        .seen(|g| g.get("/admin/v1/workflows?status=pending")["total"].clone()),
+    line("workflow:execute <compensatingWorkflowId>", Has(&["workflowId", "status", "steps"]))
+        .after(&["sandbox fault clear drive"])
+        .holds(|a| is(a, "/status", "completed"))
+        .seen(|g| g.get(&format!("/admin/v1/workflows/{}", g.id("compensatingWorkflowId")))["status"].clone()),
+    line("docs:generate --rollback-limitations", List).holds(|a| is(a, "/0/platform", "notion")),
+];
+
+const FAILED_AGAIN: &[&str] = &["sandbox scenario clear", "sandbox scenario issue-4"];
+
+/// Issue 8: Workflow State Lost.
+const STATE_LOST: &[Line] = &[
+    line("workflow:status <workflowId>", Has(&["workflowId", "status"]))
+        .code(&[3])
+        .holds(|a| is(a, "/status", "unknown")),
+    line("workflow:state <workflowId>", Has(STATE)).code(&[3]).holds(|a| is(a, "/status", "unknown")),
+];
+
 /// Issue 5: Rate Limit Exceeded.
 const RATE_LIMITED: &[Line] = &[
     line("rate-limits:status", EachExactly(5, LIMIT)),
@@ -354,6 +402,10 @@ fn notion_circuit(ground: &Ground) -> Value {
     ground.find("/circuit-breakers", "platform", "notion")["state"].clone()
 }
 
+fn workflow_status(ground: &Ground) -> Value {
+    ground.get(&format!("/admin/v1/workflows/{}", ground.id("workflowId")))["status"].clone()
+}
+
 fn removed(ground: &Ground) -> Value {
     ground.get("/admin/v1/queue/items?view=removed&limit=1")["total"].clone()
 }
@@ -371,6 +423,15 @@ fn some(answer: &Value, pointer: &str) -> Result<(), String> {
         Some(Value::Array(list)) if !list.is_empty() => Ok(()),
         _ => Err(format!("{pointer} is {found:?}")),
     }
+}
+
+/// The runbook's picture of a failed rollback.
+fn one_of_two_undone(answer: &Value) -> Result<(), String> {
+    is(answer, "/status", "rollback_failed")?;
+    is(answer, "/completedSteps", Value::from(vec!["create_file", "update_sheet"]))?;
+    is(answer, "/rolledBackSteps", Value::from(vec!["update_sheet"]))?;
+    is(answer, "/failedRollbacks", Value::from(vec!["create_file"]))?;
+    is(answer, "/error", "File deletion failed: permission denied")
 }
 
 fn priorities_add_up(answer: &Value) -> Result<(), String> {

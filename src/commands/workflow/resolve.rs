@@ -137,11 +137,7 @@ pub(super) async fn mark_completed(app: &App, args: MarkCompletedArgs) -> anyhow
     }
     let open = |s: &&_| matches!(s, StepStatus::Pending | StepStatus::Executing);
     let waiting = workflow.steps.iter().map(|s| s.status).filter(|s| open(&s)).count();
-    let evidence = format!(
-        "{} becomes completed; {} that wait will not run",
-        workflow.status,
-        text::counted(waiting as u64, "step", "steps")
-    );
+    let evidence = format!("{} becomes completed; steps that will not run: {waiting}", workflow.status);
     let plan = Plan::new("workflow mark-completed", format!("mark workflow {id} as completed"), &args.change)
         .step(Step::new(format!("POST /admin/v1/workflows/{id}/complete")).because(evidence));
     say(app, &id, plan, async |api, approval| api.complete_workflow(approval, &id, workflow.version).await).await
