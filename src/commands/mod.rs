@@ -11,6 +11,7 @@
 
 pub mod analyze;
 pub mod api;
+pub mod approvals;
 pub mod args;
 pub mod backup;
 pub mod brakes;
@@ -24,6 +25,7 @@ pub mod context;
 pub mod docs;
 pub mod executor;
 pub mod history;
+pub mod idempotency;
 pub mod logs;
 pub mod maintenance;
 pub mod man;
@@ -88,6 +90,8 @@ commands! {
     "queue" => Queue(verbs queue::Verb),
     "workflow" => Workflow(verbs workflow::Verb),
     "rollback" => Rollback(verbs rollback::Verb),
+    "idempotency" => Idempotency(verbs idempotency::Verb),
+    "approvals" => Approvals(verbs approvals::Verb),
     "pause" => Pause(verbs brakes::Pause),
     "resume" => Resume(verbs brakes::Resume),
     "restart" => Restart(verbs restart::Verb),

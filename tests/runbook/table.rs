@@ -202,6 +202,13 @@ const TOOLS: &[Line] = &[
     line("logs:search --filter \"userId:user-123\" --since 24h", Has(LINES)).holds(|a| some(a, "/lines")),
     line("logs:member2 --grep \"action:ready\"", Has(LINES)).holds(|a| some(a, "/lines")),
     line("logs:state --since 1h", Has(LINES)),
+    line("idempotency:list --limit 50", List).holds(|a| some(a, "")),
+    line("idempotency:check <key>", Has(&["key", "state", "fingerprint", "expiresAt"])),
+    line("idempotency:clear <key>", Has(CHANGED))
+        .seen(|g| g.get("/admin/v1/audit?limit=1")["records"][0]["id"].clone()),
+    line("logs:idempotency --collisions", List),
+    line("approvals:pending", List),
+    line("approvals:overdue --threshold 1h", List),
     line("test:auth", EachExactly(5, IN)),
     line("test:auth --all", EachExactly(5, IN)),
     line("test:auth notion", Exactly(IN)),

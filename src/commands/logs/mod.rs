@@ -4,6 +4,7 @@ mod errors;
 mod follow;
 mod lines;
 pub(super) mod place;
+mod idempotency;
 mod workflow;
 
 use clap::Subcommand;
@@ -17,23 +18,18 @@ use crate::error::Outcome;
 #[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
     Errors(errors::ErrorsArgs),
+    Idempotency(idempotency::IdempotencyArgs),
     Workflow(workflow::WorkflowLogArgs),
     Rollback(workflow::RollbackLogArgs),
     /// List what was done twice
     Duplicates(LogDuplicatesArgs),
     /// Search the log of everything
     Search(lines::SearchArgs),
-    /// Show what a platform's executor wrote
     Executor(lines::ExecutorArgs),
-    /// Show actions as they were executed
     Actions(lines::ActionsArgs),
-    /// Show what the state manager and the store wrote
     State(lines::StateArgs),
-    /// Show where another platform stood in
     Fallback(lines::FallbackArgs),
-    /// Show what failed in workers and executors, labelled crash, timeout or network
     Workers(lines::WorkersArgs),
-    /// Show what the reasoning engine wrote
     Member2(lines::Member2Args),
 }
 
@@ -42,6 +38,7 @@ impl Verb {
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         match self {
             Self::Errors(args) => errors::errors(app, args).await,
+            Self::Idempotency(args) => idempotency::idempotency(app, args).await,
             Self::Workflow(args) => workflow::workflow(app, args).await,
             Self::Rollback(args) => workflow::rollback(app, args).await,
             Self::Duplicates(args) => repeats::listed(app, args).await,
