@@ -2,6 +2,7 @@
 
 mod analyze;
 mod context;
+mod decisions;
 mod feeds;
 mod frame;
 mod generated;

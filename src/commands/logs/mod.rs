@@ -2,9 +2,9 @@
 
 mod errors;
 mod follow;
+mod idempotency;
 mod lines;
 pub(super) mod place;
-mod idempotency;
 mod workflow;
 
 use clap::Subcommand;
@@ -21,9 +21,7 @@ pub enum Verb {
     Idempotency(idempotency::IdempotencyArgs),
     Workflow(workflow::WorkflowLogArgs),
     Rollback(workflow::RollbackLogArgs),
-    /// List what was done twice
     Duplicates(LogDuplicatesArgs),
-    /// Search the log of everything
     Search(lines::SearchArgs),
     Executor(lines::ExecutorArgs),
     Actions(lines::ActionsArgs),

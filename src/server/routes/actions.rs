@@ -61,7 +61,14 @@ async fn submit(State(state): State<ServerState>, change: Change, request: Reque
     if let Some(key) = &change.key {
         name_by_key(&mut actions, key);
     }
-    let answer = async { state.queues()?.submit(actions, &change.cx).await }.await;
+    let answer = async {
+        if actions.iter().any(|action| action.requires_approval) {
+            // Where nobody can approve it, it must not wait for ever.
+            state.approvals()?;
+        }
+        state.queues()?.submit(actions, &change.cx).await
+    }
+    .await;
     let answer = answer.map_err(IntoResponse::into_response)?;
     let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
     response.extensions_mut().insert(OwnRecord);
@@ -119,9 +126,6 @@ fn check(action: &ActionRequest) -> Result<(), Refusal> {
         if !(1.0..=100.0).contains(&retry.backoff_multiplier) {
             return Err(invalid("`backoffMultiplier` must be from 1 to 100"));
         }
-    }
-    if action.requires_approval || action.action_type == ActionType::Approve {
-        return Err(invalid("this version has no approvals: nothing could approve the action"));
     }
     Ok(())
 }
