@@ -287,7 +287,7 @@ fn scan<'q>(query: &'q Query, keys: &[&'q str], required: &[&str]) -> Scan<'q> {
 /// Where the first line after `from` begins.
 fn line_after(file: &std::fs::File, from: u64, end: u64) -> io::Result<u64> {
     let mut blocks = Forward::new(Stretch { file, at: from, end }, from);
-    Ok(match blocks.next()? {
+    Ok(match blocks.next_block()? {
         Some(block) => block.offset + memchr(b'\n', block.bytes).map_or(block.bytes.len(), |at| at + 1) as u64,
         None => end,
     })

@@ -76,7 +76,7 @@ impl<R: Read> Forward<R> {
     }
 
     /// The next lines; `None` at the end.
-    pub fn next(&mut self) -> io::Result<Option<Block<'_>>> {
+    pub fn next_block(&mut self) -> io::Result<Option<Block<'_>>> {
         self.buffer.copy_within(self.used..self.filled, 0);
         self.offset += self.used as u64;
         (self.filled, self.used) = (self.filled - self.used, 0);
@@ -152,7 +152,7 @@ impl<'f> Backward<'f> {
     }
 
     /// The lines before; `None` at the beginning.
-    pub fn next(&mut self) -> io::Result<Option<Block<'_>>> {
+    pub fn next_block(&mut self) -> io::Result<Option<Block<'_>>> {
         loop {
             if self.at == self.start {
                 let carry = std::mem::take(&mut self.carry);
@@ -223,12 +223,12 @@ mod tests {
         };
         let mut forward = Forward::new(Stretch { file: &file, at: 0, end }, 0);
         let mut forwards = Vec::new();
-        while let Some(block) = forward.next().unwrap() {
+        while let Some(block) = forward.next_block().unwrap() {
             forwards.extend(short(lines(&block), &mut long));
         }
         let mut backward = Backward::new(&file, 0, end);
         let mut backwards = Vec::new();
-        while let Some(block) = backward.next().unwrap() {
+        while let Some(block) = backward.next_block().unwrap() {
             let mut some = short(lines(&block), &mut long_too);
             some.reverse();
             backwards.extend(some);

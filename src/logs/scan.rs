@@ -94,7 +94,7 @@ impl<'q> Scan<'q> {
         each: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
     ) -> io::Result<()> {
         let mut blocks = Forward::new(from, 0);
-        while let Some(block) = blocks.next()? {
+        while let Some(block) = blocks.next_block()? {
             if self.block(&block, each).is_break() {
                 break;
             }
@@ -118,7 +118,7 @@ impl<'q> Scan<'q> {
         let mut newest = None::<Time>;
         let mut blocks = Forward::new(Stretch { file, at: start, end: range.end }, start);
         let mut broke = false;
-        while let Some(block) = blocks.next()? {
+        while let Some(block) = blocks.next_block()? {
             // The first line of each block tells where in time this is.
             let first = self.first_time(block.bytes);
             if let Some(first) = first {
@@ -139,7 +139,7 @@ impl<'q> Scan<'q> {
         self.account.unreadable += blocks.too_long;
         if self.account.disorder && !broke && start > range.start {
             let mut rest = Forward::new(Stretch { file, at: range.start, end: start }, range.start);
-            while let Some(block) = rest.next()? {
+            while let Some(block) = rest.next_block()? {
                 if self.block(&block, each).is_break() {
                     break;
                 }
@@ -158,7 +158,7 @@ impl<'q> Scan<'q> {
     ) -> io::Result<()> {
         let mut oldest = None::<Time>;
         let mut blocks = Backward::new(file, range.start, range.end);
-        while let Some(block) = blocks.next()? {
+        while let Some(block) = blocks.next_block()? {
             if self.block_reversed(&block, each).is_break() {
                 break;
             }
@@ -194,7 +194,7 @@ impl<'q> Scan<'q> {
     fn probe(&self, file: &File, from: u64, end: u64) -> io::Result<Option<(u64, Time)>> {
         let mut blocks = Forward::new(Stretch { file, at: from, end }, from);
         let mut first = true;
-        while let Some(block) = blocks.next()? {
+        while let Some(block) = blocks.next_block()? {
             let mut values = Values::new();
             let mut at = 0;
             for line in lines(block.bytes) {

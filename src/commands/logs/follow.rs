@@ -87,7 +87,7 @@ impl Followed {
 
 /// Where the last whole line of a stretch ends; its beginning when it has none.
 fn last_line_end(file: &File, from: u64, end: u64) -> io::Result<u64> {
-    let Some(end_of_stretch) = Backward::new(file, from, end).next()?.map(|block| {
+    let Some(end_of_stretch) = Backward::new(file, from, end).next_block()?.map(|block| {
         let torn = block.bytes.iter().rev().take_while(|byte| **byte != b'\n').count();
         (block.offset + block.bytes.len() as u64 - torn as u64).max(from)
     }) else {
