@@ -1,5 +1,6 @@
 //! Sandboxes as a user starts, breaks and stops them, each in a home of its own.
 
+mod workflows;
 #[path = "../cli/world.rs"]
 #[allow(dead_code)]
 mod world;
@@ -323,6 +324,19 @@ fn every_other_scenario_shows_and_ends() {
             }
             "issue-6" | "issue-7" | "issue-10" => {
                 assert_eq!(sandbox.json("executor status notion --context sandbox")["health"], "down");
+            }
+            "issue-3" => assert_eq!(sandbox.json("config get ENABLE_IDEMPOTENCY --context sandbox")["value"], "false"),
+            "issue-4" => assert_ne!(sandbox.json("workflow failed --context sandbox")["total"], 0),
+            "issue-8" => {
+                let id = sandbox.json("sandbox status")["placeholders"]["workflowId"].clone();
+                let id = id.as_str().unwrap();
+                sandbox.run(&format!("workflow status {id} --context sandbox")).code(3);
+            }
+            "procedure-2" => {
+                let id = sandbox.json("sandbox status")["placeholders"]["workflowId"].clone();
+                let id = id.as_str().unwrap();
+                let plan = sandbox.run(&format!("state rebuild {id} --dry-run --context sandbox")).code(0);
+                assert!(plan.stdout.contains("the log says: completed"), "{plan:?}");
             }
             other => panic!("no check for {other}"),
         }
