@@ -367,6 +367,11 @@ fn kind_of(code: ErrorCode, status: u16) -> Kind {
     }
 }
 
+/// The workflow that a request was about.
+fn workflow_of(path: &str) -> Option<&str> {
+    path.split_once("/workflows/")?.1.split('/').next()
+}
+
 fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
     match code {
         ErrorCode::AuthError => return format!("check the token with `opsctl context check {context}`"),
@@ -380,6 +385,10 @@ fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
         ErrorCode::NotFound if path.contains("/tokens/") => "list them with `opsctl token list`",
         ErrorCode::NotFound => "`opsctl api spec` lists what can be asked",
         ErrorCode::ValidationError => "correct what the message names; `--help` says what the command takes",
+        ErrorCode::Conflict if workflow_of(path).is_some() => {
+            let id = workflow_of(path).unwrap_or_default();
+            return format!("see how it stands with `opsctl workflow status {id}`");
+        }
         ErrorCode::Conflict | ErrorCode::DuplicateError => {
             "look again and repeat the command: the plan is made anew from what is there now"
         }

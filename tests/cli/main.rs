@@ -16,4 +16,5 @@ mod settings;
 mod terminal;
 mod tokens;
 mod watch;
+mod workflows;
 mod world;

@@ -155,9 +155,10 @@ fn issue_3_makes_real_duplicates_and_real_collisions() {
     let platforms = sandbox.platforms();
     let number = made["facts"][0].as_str().unwrap().split(' ').find(|w| w.parse::<u32>().is_ok()).unwrap();
     for title in [format!("Pay invoice {number}"), format!("Review invoice {number}")] {
-        for platform in ["notion", "trello"] {
-            let found = platforms[platform].to_string().matches(&title).count();
-            assert!(found >= 2, "{title} is {found} times in {platform}");
+        for (platform, objects) in [("notion", "pages"), ("trello", "cards")] {
+            let objects = platforms[platform][objects].as_object().unwrap().values();
+            let found = objects.filter(|object| object.to_string().contains(&title)).count();
+            assert_eq!(found, 2, "{title} on {platform}");
         }
     }
     let collisions = sandbox.answer("api GET /admin/v1/idempotency/collisions");

@@ -179,6 +179,12 @@ pub(super) async fn compensate(app: &App, args: CompensateArgs) -> anyhow::Resul
     let id = args.workflow.id;
     let workflow = free(app, "compensate", &id).await?;
     let done = workflow.steps.iter().filter(|s| s.status == StepStatus::Completed).count();
+    if done == 0 {
+        return Err(Fault::new(Kind::Conflict, format!("cannot compensate workflow `{id}`"))
+            .because(format!("it is {}, and none of its steps stands", workflow.status))
+            .hint(format!("see its steps with `opsctl workflow steps {id}`"))
+            .into());
+    }
     let evidence = format!(
         "stores a workflow that undoes {}; nothing is sent to a platform",
         text::counted(done as u64, "executed step", "executed steps")
