@@ -140,3 +140,78 @@ pub struct BackupVerdict {
     /// What was looked at.
     pub checks: Vec<CheckLine>,
 }
+
+words! {
+    /// How much a restore replaces.
+    RestoreScope {
+        /// Workflows, their steps and their execution log; everything else stays.
+        Workflows = "workflows",
+        /// The whole store and the settings made at run time; never secrets or tokens.
+        Everything = "everything",
+    }
+}
+
+/// A restore to make.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestoreRequest {
+    /// How much it replaces.
+    pub scope: RestoreScope,
+}
+
+/// What a restore changes, beside going back to the moment of the backup.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreEffects {
+    /// Actions accepted since that wait: they go, and can be submitted again.
+    pub waiting_gone: u64,
+    /// Actions accepted since that ended: their record goes, what they did on the platforms stays.
+    pub ended_gone: u64,
+    /// Of those, the ones whose idempotency key stays known, so that a repeat is still recognised.
+    pub keys_kept: u64,
+    /// Actions that waited then and have moved since: they are taken as they are now, and do not run again.
+    pub kept_as_they_are: u64,
+    /// Actions that waited then and of which nothing is known now: looked for on their platform before they are sent.
+    pub looked_for: u64,
+    /// Workflows accepted since: they go.
+    pub workflows_gone: u64,
+    /// Workflows that moved since: they go back to where they were.
+    pub workflows_back: u64,
+    /// Settings that go back: `QUEUE_WORKERS 10 -> 5`.
+    pub settings: Vec<String>,
+}
+
+/// What a restore would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestorePlan {
+    /// The backup.
+    pub backup: Backup,
+    /// How much it replaces.
+    pub scope: RestoreScope,
+    /// Why it cannot be done, if so; the pause that it needs is not among the reasons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Whether everything is paused, as a restore needs it.
+    pub paused: bool,
+    /// What it changes, as far as that can be told before the backup is looked at closely.
+    pub effects: RestoreEffects,
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    /// The backup's id.
+    pub backup: String,
+    /// How much was replaced.
+    pub scope: RestoreScope,
+    /// The backup of what was there before.
+    pub safety: Backup,
+    /// What it changed.
+    pub effects: RestoreEffects,
+    /// Items that wait now.
+    pub waiting: u64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
