@@ -34,6 +34,24 @@ impl Orchestrator {
         self.outcome(job, told).await
     }
 
+    /// What a restore would do.
+    pub async fn restore_plan(&self, id: &str, scope: RestoreScope) -> anyhow::Result<RestorePlan> {
+        self.get(&format!("/admin/v1/backups/{}/restore?scope={scope}", segment(id))).await
+    }
+
+    /// Goes back to a backup.
+    pub async fn restore_backup(
+        &self,
+        approval: &Approval,
+        id: &str,
+        scope: RestoreScope,
+        told: impl FnMut(&Job),
+    ) -> anyhow::Result<Restored> {
+        let path = format!("/admin/v1/backups/{}/restore", segment(id));
+        let job = self.change(approval, Method::POST, &path, Some(&RestoreRequest { scope }), None).await?;
+        self.outcome(job, told).await
+    }
+
     /// Has a backup looked at. It changes nothing but the note of when it was last found whole.
     pub async fn verify_backup(&self, id: &str, told: impl FnMut(&Job)) -> anyhow::Result<BackupVerdict> {
         self.look(&format!("/admin/v1/backups/{}/verify", segment(id)), NO_BODY, told).await

@@ -157,6 +157,7 @@ fn undo_words(undo: &UndoAction) -> String {
         UndoAction::SetConfig { name, value: Some(value), .. } => format!("{name}={value}"),
         UndoAction::SetConfig { name, value: None, .. } => format!("unset {name}"),
         UndoAction::RevokeToken { id } => format!("revoke {id}"),
+        UndoAction::RestoreBackup { backup, .. } => format!("restore {backup}"),
         UndoAction::None { why } => format!("none: {why}"),
     }
 }

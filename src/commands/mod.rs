@@ -34,6 +34,7 @@ mod monitoring;
 pub mod queue;
 pub mod rate_limits;
 pub mod restart;
+pub mod restore;
 pub mod rollback;
 pub mod sandbox;
 pub mod serve;
@@ -107,6 +108,7 @@ commands! {
     "api" => Api(alone api::ApiArgs),
     "backup" => Backup(verbs backup::Verb),
     "state" => State(verbs state::Verb),
+    "restore" => Restore(verbs restore::Verb),
     "db" => Db(verbs component::Db),
     "eventbus" => Eventbus(verbs component::Eventbus),
     "context" => Context(verbs context::Verb),

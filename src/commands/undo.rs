@@ -5,12 +5,13 @@ use std::io;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::commands::restore::Going;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{Approval, ChangeArgs, Plan, Receipt, ReceiptItem, Step, Undo, UndoAction};
 use crate::output::{Page, Report};
 use crate::wire::{
     ChangeAnswer, ConfigEntry, ConfigSet, EffectKind, IdsRequest, ItemEffect, Pause, PauseRequest, PauseScope,
-    QueueFilter, QueueView,
+    QueueFilter, QueueView, RestoreScope,
 };
 
 /// Take a change back
@@ -86,6 +87,9 @@ impl UndoArgs {
             return Ok(Outcome::Done);
         }
         ensure_undoable(app, &receipt)?;
+        if let Some((backup, scope)) = receipt.items.iter().find_map(restore_of) {
+            return take_back_restore(app, &receipt, backup, scope, &self.change).await;
+        }
         let now = look(app, &receipt).await?;
         let work = sort(&receipt, &now);
         for item in &work.left {
@@ -111,6 +115,34 @@ impl UndoArgs {
         app.emit(&Undone { undoes: receipt.id, items, left_alone: work.left })?;
         Ok(outcome)
     }
+}
+
+/// The backup that an item goes back to.
+fn restore_of(item: &ReceiptItem) -> Option<(&str, RestoreScope)> {
+    match &item.undo {
+        UndoAction::RestoreBackup { backup, scope } if item.can_be_undone() => Some((backup, *scope)),
+        _ => None,
+    }
+}
+
+/// A restore is taken back by another one, of what was there before; the plan says what came since.
+async fn take_back_restore(
+    app: &App,
+    receipt: &Receipt,
+    backup: &str,
+    scope: RestoreScope,
+    change: &ChangeArgs,
+) -> anyhow::Result<Outcome> {
+    let going = Going::look(app, backup, scope).await?;
+    going.ensure_decided(app, change)?;
+    let title = format!("undo {} ({}, by {})", receipt.id, receipt.title, receipt.operator);
+    let plan = going.plan(Plan::new("undo", title, change), app.now());
+    let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
+    let items = going.items(&going.act(app, &approval).await?);
+    app.receipt(&approval, items.clone())?;
+    app.receipts.save(&Receipt { undone_by: Some(approval.receipt_id().to_owned()), ..receipt.clone() })?;
+    app.emit(&Undone { undoes: receipt.id.clone(), items, left_alone: Vec::new() })?;
+    Ok(Outcome::Done)
 }
 
 fn ensure_undoable(app: &App, receipt: &Receipt) -> Result<(), Fault> {
@@ -194,7 +226,7 @@ fn sort(receipt: &Receipt, now: &Now) -> Work {
             UndoAction::Pause { .. } | UndoAction::Resume { .. } | UndoAction::RevokeToken { .. } => {
                 work.others.push((item.undo.clone(), None))
             }
-            UndoAction::None { .. } => {}
+            UndoAction::RestoreBackup { .. } | UndoAction::None { .. } => {}
         }
     }
     work
@@ -225,7 +257,9 @@ fn plan(receipt: &Receipt, work: &Work, change: &ChangeArgs) -> Plan {
         UndoAction::RevokeToken { id } => {
             Step::new(format!("DELETE /admin/v1/tokens/{id}")).because("it stops working for good")
         }
-        UndoAction::RestoreItem { .. } | UndoAction::None { .. } => Step::new("nothing"),
+        UndoAction::RestoreItem { .. } | UndoAction::RestoreBackup { .. } | UndoAction::None { .. } => {
+            Step::new("nothing")
+        }
     });
     Plan::new("undo", title, change).steps(restored).steps(others)
 }
@@ -270,7 +304,7 @@ async fn act(app: &App, approval: &Approval, work: &Work) -> anyhow::Result<Vec<
             UndoAction::RevokeToken { id } => {
                 of_answer(id, &api.revoke_token(approval, id).await?, UndoAction::none("a revoked token stays revoked"))
             }
-            UndoAction::RestoreItem { .. } | UndoAction::None { .. } => continue,
+            UndoAction::RestoreItem { .. } | UndoAction::RestoreBackup { .. } | UndoAction::None { .. } => continue,
         });
     }
     Ok(items)

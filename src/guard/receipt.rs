@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::error::{Fault, Kind};
 use crate::files::{make_directory, write_whole};
 use crate::settings::Places;
-use crate::wire::{EffectKind, ItemEffect, PauseScope, Time};
+use crate::wire::{EffectKind, ItemEffect, PauseScope, RestoreScope, Time};
 
 /// How one item is taken back, as data that `opsctl undo` executes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,13 @@ pub enum UndoAction {
     RevokeToken {
         /// The token's id.
         id: String,
+    },
+    /// Go back to the backup that a restore made first.
+    RestoreBackup {
+        /// Its id.
+        backup: String,
+        /// How much was replaced.
+        scope: RestoreScope,
     },
     /// It cannot be taken back.
     None {

@@ -298,4 +298,14 @@ pub trait BackupOps: Send + Sync {
     ) -> Answer<'a, BackupMade>;
     /// Compares one with its manifest and restores it into a scratch folder. What is wrong with it is in the verdict.
     fn verify<'a>(&'a self, id: &'a str, progress: &'a Progress) -> Answer<'a, BackupVerdict>;
+    /// What a restore would do; reads alone.
+    fn restore_plan<'a>(&'a self, id: &'a str, scope: RestoreScope) -> Answer<'a, RestorePlan>;
+    /// Looks at a backup closely, makes one of what is there, and puts it in place. `CONFLICT` unless everything is paused.
+    fn restore<'a>(
+        &'a self,
+        id: &'a str,
+        scope: RestoreScope,
+        cx: &'a ChangeContext,
+        progress: &'a Progress,
+    ) -> Answer<'a, Restored>;
 }

@@ -16,7 +16,7 @@ use super::native::{NativeBackend, NativeOptions};
 use super::replay::Replays;
 use super::run::run;
 use super::state::ServerState;
-use super::telemetry::Telemetry;
+use super::telemetry::{LogLine, Part, Telemetry};
 use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::platforms::Endpoints;
@@ -58,10 +58,14 @@ impl Server {
         let ServeOptions { data_dir, environment, endpoints, env, sandbox, clock, hosts, http_limits } = options;
         let lock = DataDirLock::take(&data_dir)?;
         let started_at = clock.now();
+        let settled = super::native::settle_restore(&data_dir)?;
         let config = Arc::new(ConfigRegistry::open(&data_dir, env, clock.clone())?);
         let telemetry = Telemetry::open(&data_dir, clock.clone())
             .with_context(|| format!("cannot keep metrics and logs in {}", data_dir.display()))?;
         config.teach(telemetry.redactor().clone());
+        if let Some(words) = settled {
+            telemetry.log(LogLine::warn(Part::Store, words));
+        }
         let tokens = Arc::new(Tokens::open(&data_dir, started_at)?);
         let audit = Arc::new(Audit::open(&data_dir)?);
         let replays = Arc::new(Replays::open(&data_dir, started_at)?);

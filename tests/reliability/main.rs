@@ -4,6 +4,7 @@
 mod backups;
 mod full_queue;
 mod kill_loop;
+mod restores;
 #[path = "../served/mod.rs"]
 mod served;
 mod stopping;

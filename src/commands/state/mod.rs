@@ -2,6 +2,7 @@
 
 mod backups;
 mod rebuild;
+mod restore;
 
 use clap::Subcommand;
 
@@ -15,6 +16,8 @@ pub enum Verb {
     Backups(backups::BackupsArgs),
     /// Rebuild a workflow's state from its execution log
     Rebuild(rebuild::RebuildArgs),
+    /// Put workflow state back as it was in a backup
+    Restore(restore::RestoreArgs),
 }
 
 impl Verb {
@@ -23,6 +26,7 @@ impl Verb {
         match self {
             Self::Backups(args) => backups::run(app, args).await,
             Self::Rebuild(args) => rebuild::run(app, args).await,
+            Self::Restore(args) => restore::run(app, args).await,
         }
     }
 }

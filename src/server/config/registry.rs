@@ -196,6 +196,29 @@ impl ConfigRegistry {
         Ok(expired)
     }
 
+    /// What the settings of a backup would change. Secrets are not among them.
+    pub fn would_restore(&self, text: Option<&str>) -> Result<Vec<String>, Refusal> {
+        let old = parse_settings(text)?;
+        Ok(self.lock().differences(&old).into_iter().map(|(_, change)| change).collect())
+    }
+
+    /// Takes the settings of a backup back; they hold at once. Gives what changed.
+    pub fn restore(&self, text: Option<&str>) -> Result<Vec<String>, Refusal> {
+        let old = parse_settings(text)?;
+        let mut state = self.lock();
+        let changes = state.differences(&old);
+        for (name, _) in &changes {
+            let Some(slot) = state.slots.iter_mut().find(|slot| slot.def.name == *name) else { continue };
+            let version = slot.kept.version + 1;
+            slot.kept = Kept { version, ..old.get(name).cloned().unwrap_or_default() };
+            slot.in_force = slot.desired();
+        }
+        let kept = self.keep(&state);
+        self.publish(&mut state);
+        kept.map_err(|e| Refusal::new(ErrorCode::UnknownError, format!("cannot keep the settings: {e:#}")))?;
+        Ok(changes.into_iter().map(|(_, change)| change).collect())
+    }
+
     /// Looks at all settings.
     pub fn validate(&self) -> ConfigReport {
         let (entries, desired) = {
@@ -296,7 +319,32 @@ impl ConfigRegistry {
     }
 }
 
+fn parse_settings(text: Option<&str>) -> Result<KeptFile, Refusal> {
+    let parsed = text.map(serde_json::from_str).transpose();
+    let parsed: Option<KeptFile> = parsed.map_err(|e| {
+        Refusal::new(ErrorCode::UnknownError, format!("the backup's settings cannot be understood: {e}"))
+    })?;
+    Ok(parsed.unwrap_or_default())
+}
+
 impl State {
+    /// Plain settings that are kept otherwise in `old`, with what that changes: `QUEUE_WORKERS 10 -> 5`.
+    fn differences(&self, old: &KeptFile) -> Vec<(String, String)> {
+        let none = Kept::default();
+        let plain = self.slots.iter().filter(|slot| !slot.def.kind.is_secret());
+        let changed = plain.filter_map(|slot| {
+            let then = old.get(&slot.def.name).unwrap_or(&none);
+            let content = |kept: &Kept| (kept.value.clone(), kept.expires_at, kept.before.clone());
+            if content(then) == content(&slot.kept) {
+                return None;
+            }
+            let was = Slot { kept: then.clone(), ..slot.clone() };
+            let word = |slot: &Slot| slot.desired().map_or_else(|| "(unset)".to_owned(), |(value, _)| value);
+            Some((slot.def.name.clone(), format!("{} {} -> {}", slot.def.name, word(slot), word(&was))))
+        });
+        changed.collect()
+    }
+
     fn slot(&mut self, def: &Def) -> &mut Slot {
         let at = defs::all().iter().position(|d| d.name == def.name).unwrap_or_default();
         &mut self.slots[at]

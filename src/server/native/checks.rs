@@ -35,6 +35,11 @@ impl Lines {
         self.lines.iter().all(|line| line.ok)
     }
 
+    /// What the first line that failed says.
+    pub(super) fn first_complaint(&self) -> Option<String> {
+        self.lines.iter().find(|line| !line.ok).map(|line| format!("{}: {}", line.name, line.detail))
+    }
+
     pub(super) fn into_checks(self) -> Vec<CheckLine> {
         self.lines
     }

@@ -41,6 +41,14 @@ pub(super) struct Job {
     pub permit: Permit,
 }
 
+/// What the store has of all this.
+pub(super) struct Kept {
+    pub queue: Vec<Item>,
+    pub circuits: Vec<(Platform, Saved)>,
+    pub auths: Vec<(Platform, SavedAuth)>,
+    pub pauses: Vec<Pause>,
+}
+
 /// Why nothing is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Halt {
@@ -109,8 +117,19 @@ impl Core {
         self.settings = settings;
     }
 
-    /// Takes back what the store kept of the circuits.
-    pub(super) fn restore_circuit(&mut self, platform: Platform, saved: Saved) {
+    /// Takes what the store kept.
+    pub(super) fn take_kept(&mut self, kept: Kept) {
+        self.queue = Queue::load(kept.queue);
+        for (platform, saved) in kept.circuits {
+            self.restore_circuit(platform, saved);
+        }
+        for (platform, auth) in kept.auths {
+            self.post_mut(platform).executor.auth = auth;
+        }
+        self.pauses = kept.pauses;
+    }
+
+    fn restore_circuit(&mut self, platform: Platform, saved: Saved) {
         let post = &mut self.posts[platform as usize];
         let enabled = post.circuit.is_enabled();
         post.circuit = Circuit::restore(platform, post.circuit.limits(), saved);

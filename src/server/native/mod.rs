@@ -33,6 +33,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use self::backup::Backups;
+pub(super) use self::backup::settle as settle_restore;
 use self::calls::Calls;
 use self::core::Core;
 use self::runtime::{Makings, Runtime};
@@ -131,24 +132,27 @@ fn unusable(file: &Path, error: &store::StoreError) -> anyhow::Error {
 /// Reads what was kept. Gives how many items were executing when the service ended, and how many wait now.
 fn restore(store: &Store, core: &mut Core, now: Time) -> Result<(u64, u64), store::StoreError> {
     let moment = Moment { now, settings: Arc::clone(&core.settings) };
-    let recovered = store.writer().write_blocking(move |conn| {
-        let recovered = store::actions::recover(conn)?;
-        store::workflows::restart_clocks(conn, now)?;
-        store::workflows::reconcile(conn, &moment)?;
-        Ok(recovered)
-    })?;
-    store.readers().with(|conn| {
-        core.queue = crate::engine::queue::Queue::load(query::load_queue(conn)?);
-        for (platform, saved) in journal::circuits(conn)? {
-            core.restore_circuit(platform, saved);
-        }
-        for (platform, auth) in journal::auths(conn)? {
-            core.post_mut(platform).executor.auth = auth;
-        }
-        core.pauses = journal::pauses(conn)?;
-        Ok(())
-    })?;
+    let recovered = store.writer().write_blocking(move |conn| pick_up(conn, &moment))?;
+    core.take_kept(store.readers().with(read_kept)?);
     Ok((recovered, core.queue.len()))
+}
+
+/// What was being executed when the store was last used waits again, and workflows go on. Gives how many items it was.
+fn pick_up(conn: &rusqlite::Connection, moment: &Moment) -> Result<u64, store::StoreError> {
+    let recovered = store::actions::recover(conn)?;
+    store::workflows::restart_clocks(conn, moment.now)?;
+    store::workflows::reconcile(conn, moment)?;
+    Ok(recovered)
+}
+
+/// What the memory needs of a store.
+fn read_kept(conn: &rusqlite::Connection) -> Result<core::Kept, store::StoreError> {
+    Ok(core::Kept {
+        queue: query::load_queue(conn)?,
+        circuits: journal::circuits(conn)?,
+        auths: journal::auths(conn)?,
+        pauses: journal::pauses(conn)?,
+    })
 }
 
 impl Backend for NativeBackend {

@@ -137,12 +137,12 @@ impl Runtime {
         Ok(((0, 0), self.config.apply(RestartPart::Database)))
     }
 
-    fn halt(&self) {
+    pub(super) fn halt(&self) {
         let mut core = self.core();
         core.halt = core.halt.or(Some(Halt::Restart));
     }
 
-    fn go_on(&self) {
+    pub(super) fn go_on(&self) {
         let mut core = self.core();
         core.halt = core.halt.filter(|halt| *halt == Halt::Stop);
     }

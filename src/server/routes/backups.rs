@@ -3,18 +3,20 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Reply;
 use crate::server::backend::Refusal;
 use crate::server::changes::Change;
-use crate::server::extract::{Json, Path};
+use crate::server::extract::{Json, Path, Query};
 use crate::server::state::ServerState;
 use crate::wire::*;
 
 pub(super) fn routes() -> OpenApiRouter<ServerState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(verify)).routes(routes!(job))
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(verify)).routes(routes!(plan, restore)).routes(routes!(job))
 }
 
 /// A job that goes on: `202`.
@@ -59,6 +61,47 @@ async fn verify(State(state): State<ServerState>, change: Change, Path(id): Path
     let shared = state.clone();
     let job = state.jobs.start("backup verify", Some(change.audit_id), |progress| async move {
         shared.backups()?.verify(&id, &progress).await
+    })?;
+    Ok(started(job))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PlanQuery {
+    /// How much would be replaced.
+    #[param(inline)]
+    scope: RestoreScope,
+}
+
+/// What a restore would do
+#[utoipa::path(get, path = "/admin/v1/backups/{id}/restore", operation_id = "restorePlan", tag = "backups",
+    params(("id" = String, Path, description = "The backup's id"), PlanQuery),
+    responses((status = 200, description = "The plan", body = RestorePlan)))]
+async fn plan(
+    State(state): State<ServerState>,
+    Path(id): Path<String>,
+    Query(query): Query<PlanQuery>,
+) -> Reply<RestorePlan> {
+    Ok(Json(state.backups()?.restore_plan(&id, query.scope).await?))
+}
+
+/// Go back to a backup, after making one of what is there
+///
+/// Everything has to be paused. The job's result names the safety backup, which takes the restore back.
+#[utoipa::path(post, path = "/admin/v1/backups/{id}/restore", operation_id = "restoreBackup", tag = "backups",
+    params(("id" = String, Path, description = "The backup's id")), request_body = RestoreRequest,
+    responses((status = 202, description = "The job that restores", body = Job)))]
+async fn restore(
+    State(state): State<ServerState>,
+    change: Change,
+    Path(id): Path<String>,
+    Json(request): Json<RestoreRequest>,
+) -> Result<Response, Refusal> {
+    state.backups()?;
+    let (shared, cx) = (state.clone(), change.cx.clone());
+    let job = state.jobs.start("restore", Some(change.audit_id), |progress| async move {
+        shared.backups()?.restore(&id, request.scope, &cx, &progress).await
     })?;
     Ok(started(job))
 }

@@ -589,6 +589,22 @@ impl BackupOps for Fake {
         let backup = Backup { full: request.full, ..backup(self.now()) };
         ready(BackupMade { backup, took_ms: 12, removed: vec!["2026-11-01T10-15-00Z".into()] })
     }
+    fn restore_plan<'a>(&'a self, _id: &'a str, scope: RestoreScope) -> Answer<'a, RestorePlan> {
+        let effects = RestoreEffects { settings: vec!["QUEUE_WORKERS 10 -> 5".into()], ..RestoreEffects::default() };
+        let refused = Some("it is damaged".into());
+        ready(RestorePlan { backup: backup(self.now()), scope, refused, paused: true, effects })
+    }
+    fn restore<'a>(
+        &'a self,
+        id: &'a str,
+        scope: RestoreScope,
+        cx: &'a ChangeContext,
+        _progress: &'a Progress,
+    ) -> Answer<'a, Restored> {
+        self.note(cx);
+        let (safety, effects) = (backup(self.now()), RestoreEffects::default());
+        ready(Restored { backup: id.into(), scope, safety, effects, waiting: 2, took_ms: 12 })
+    }
     fn verify<'a>(&'a self, id: &'a str, _progress: &'a Progress) -> Answer<'a, BackupVerdict> {
         let line = CheckLine { name: "files".into(), ok: true, detail: "1 file".into(), took_ms: 0.2 };
         ready(BackupVerdict { id: id.into(), ok: true, checks: vec![line] })

@@ -214,6 +214,8 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/admin/v1/backups", ""),
     ("POST", "/admin/v1/backups", r#"{"full":true}"#),
     ("POST", "/admin/v1/backups/2026-11-23T10-15-00Z/verify", ""),
+    ("GET", "/admin/v1/backups/2026-11-23T10-15-00Z/restore?scope=everything", ""),
+    ("POST", "/admin/v1/backups/2026-11-23T10-15-00Z/restore", r#"{"scope":"workflows"}"#),
     ("GET", "/admin/v1/jobs/{job}", ""),
     ("GET", "/admin/v1/audit", ""),
     ("POST", "/admin/v1/clock", r#"{"offsetMs":1000}"#),

@@ -1,94 +1,158 @@
 //! The store a restore puts in place: a backup, blended with what must not be forgotten since.
 //!
-//! Going back in the store does not go back on the platforms. So an action that waited when the backup was made and has
-//! run since is taken as it is now; one of which nothing is known now is looked for before it is sent; and the keys of
-//! what was accepted and ran since stay known. All of it is SQL between files, done before anything live is touched.
+//! Going back in the store does not go back on the platforms. So what was under way when the backup was made, and has
+//! moved since, is taken as it is now; an action of which nothing is known now is looked for before it is sent; and the
+//! keys of what was accepted and ran since stay known. All of it is SQL between files, before anything live is touched.
 
 use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::super::store::StoreError;
-use super::snapshot;
-use crate::wire::{RestoreEffects, RestoreScope};
+use super::super::store::workflows::Moment;
+use super::super::store::{StoreError, open_reader};
+use super::{flows, snapshot};
+use crate::wire::{ActionStatus, ActionType, Platform, RestoreEffects, RestoreScope};
 
 /// Tables whose rows belong to an action, by its place.
 const OF_ACTIONS: [&str; 4] = ["payloads", "queue", "idempotency", "approvals"];
 
-/// The restored store of a backup: `then` is the backup's store with today's schema and becomes the result, `now` the
-/// store that is replaced, if it can be read.
-pub(super) fn everything(then: &Path, now: Option<&Path>) -> Result<RestoreEffects, StoreError> {
+/// The names of the two stores on a connection that has both.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names {
+    /// The backup's.
+    pub then: &'static str,
+    /// The one that is replaced.
+    pub now: &'static str,
+}
+
+/// The store of a backup after everything was lost: what waited may have been sent since.
+pub(super) fn alone(then: &Path) -> Result<RestoreEffects, StoreError> {
     let mut conn = Connection::open(then)?;
-    let effects = match now {
-        None => {
-            let tx = conn.transaction()?;
-            let looked_for = look_first(&tx, "1")?;
-            tx.commit()?;
-            RestoreEffects { looked_for, ..RestoreEffects::default() }
-        }
-        Some(now) => {
-            attach(&conn, now, "now")?;
-            let tx = conn.transaction()?;
-            let mut effects = compare(&tx, RestoreScope::Everything)?;
-            pair(
-                &tx,
-                "SELECT m.seq AS here, n.seq AS there FROM main.queue q JOIN main.actions m USING (seq) \
-                 JOIN now.actions n ON n.id = m.id",
-            )?;
-            take_over(&tx, true)?;
-            effects.looked_for = look_first(&tx, "seq NOT IN (SELECT here FROM pair)")?;
-            // Behind everything that is there, so that no place is taken twice.
-            pair(
-                &tx,
-                "SELECT n.seq + (SELECT coalesce(max(seq), 0) FROM main.actions) AS here, n.seq AS there \
-                 FROM now.actions n WHERE n.status IN (2, 4) AND n.seq IN (SELECT seq FROM now.idempotency) \
-                 AND NOT EXISTS (SELECT 1 FROM main.actions m WHERE m.id = n.id) \
-                 AND NOT EXISTS (SELECT 1 FROM main.idempotency i JOIN now.idempotency k USING (key) WHERE k.seq = n.seq)",
-            )?;
-            take_over(&tx, false)?;
-            tx.execute_batch("DELETE FROM main.pauses; INSERT INTO main.pauses SELECT * FROM now.pauses;")?;
-            tx.commit()?;
-            conn.execute_batch("DETACH now")?;
-            effects
-        }
-    };
+    let tx = conn.transaction()?;
+    let looked_for = look_first(&tx, "1")?;
+    tx.commit()?;
+    snapshot::single_file(&conn)?;
+    Ok(RestoreEffects { looked_for, ..RestoreEffects::default() })
+}
+
+/// Makes `then`, the backup's store with today's schema, what replaces `now`. What waits in an untouched one was not sent
+/// since.
+pub(super) fn everything(
+    then: &Path,
+    now: &Path,
+    untouched: bool,
+    moment: &Moment,
+) -> Result<RestoreEffects, StoreError> {
+    let names = Names { then: "main", now: "now" };
+    let mut conn = Connection::open(then)?;
+    attach(&conn, now, names.now)?;
+    let readable = open_reader(now)?;
+    let tx = conn.transaction()?;
+    let mut effects = compare(&tx, names, RestoreScope::Everything)?;
+    let moved = flows::merge(&tx, names, &readable)?;
+    pair(
+        &tx,
+        "SELECT m.seq AS here, n.seq AS there FROM main.actions m JOIN now.actions n ON n.id = m.id WHERE m.status <> 2",
+    )?;
+    take_over(&tx, names.now, true)?;
+    effects.looked_for = if untouched { 0 } else { look_first(&tx, "seq NOT IN (SELECT here FROM temp.pair)")? };
+    // Behind everything that is there, so that no place is taken twice.
+    let behind = "n.seq + (SELECT coalesce(max(seq), 0) FROM main.actions) AS here, n.seq AS there";
+    let is_new = "NOT EXISTS (SELECT 1 FROM main.actions m WHERE m.id = n.id)";
+    pair(
+        &tx,
+        &format!(
+            "SELECT {behind} FROM now.actions n WHERE {is_new} AND (n.role > 0 AND n.workflow_id IN \
+             (SELECT id FROM temp.moved) OR n.role = 0 AND n.status IN (2, 4) AND EXISTS (SELECT 1 FROM \
+             now.idempotency k WHERE k.seq = n.seq AND k.key NOT IN (SELECT key FROM main.idempotency)))"
+        ),
+    )?;
+    take_over(&tx, names.now, false)?;
+    tx.execute_batch("DELETE FROM main.pauses; INSERT INTO main.pauses SELECT * FROM now.pauses;")?;
+    flows::rebuild(&tx, &moved, moment)?;
+    tx.commit()?;
+    drop(readable);
+    conn.execute_batch("DETACH now")?;
     snapshot::single_file(&conn)?;
     Ok(effects)
 }
 
-/// Counts what going back from `now` (attached or main, named by the schema `now`) to the other would change.
-pub(super) fn compare(conn: &Connection, scope: RestoreScope) -> Result<RestoreEffects, StoreError> {
-    let count = |sql: &str| -> Result<u64, StoreError> { Ok(conn.query_row(sql, [], |row| row.get(0))?) };
+/// Puts the workflows of `then` into `next`, a copy of the store that is replaced.
+pub(super) fn workflows(
+    then: &Path,
+    now: &Path,
+    next: &Path,
+    untouched: bool,
+    moment: &Moment,
+) -> Result<RestoreEffects, StoreError> {
+    let names = Names { then: "then", now: "main" };
+    let mut conn = Connection::open(next)?;
+    attach(&conn, then, names.then)?;
+    let readable = open_reader(now)?;
+    let tx = conn.transaction()?;
+    let mut effects = compare(&tx, names, RestoreScope::Workflows)?;
+    let moved = flows::merge(&tx, names, &readable)?;
+    flows::withdraw(&tx, moment.now)?;
+    pair(
+        &tx,
+        &format!(
+            "SELECT n.seq + (SELECT coalesce(max(seq), 0) FROM main.actions) AS here, n.seq AS there FROM then.actions n \
+             WHERE n.role > 0 AND n.workflow_id IN (SELECT id FROM main.workflows WHERE status IN ({})) \
+             AND NOT EXISTS (SELECT 1 FROM main.actions m WHERE m.id = n.id)",
+            flows::UNDER_WAY
+        ),
+    )?;
+    take_over(&tx, names.then, false)?;
+    effects.looked_for = if untouched { 0 } else { look_first(&tx, "seq IN (SELECT here FROM temp.pair)")? };
+    flows::rebuild(&tx, &moved, moment)?;
+    tx.commit()?;
+    drop(readable);
+    conn.execute_batch("DETACH then")?;
+    snapshot::single_file(&conn)?;
+    Ok(effects)
+}
+
+/// Counts what going back from one store to the other changes. The backup may have an older schema.
+pub(super) fn compare(conn: &Connection, names: Names, scope: RestoreScope) -> Result<RestoreEffects, StoreError> {
+    let Names { then, now } = names;
+    let count = |sql: String| -> Result<u64, StoreError> { Ok(conn.query_row(&sql, [], |row| row.get(0))?) };
     let mut effects = RestoreEffects::default();
-    if has_table(conn, "main", "workflows")? && has_table(conn, "now", "workflows")? {
-        effects.workflows_gone = count(
-            "SELECT count(*) FROM now.workflows n WHERE NOT EXISTS (SELECT 1 FROM main.workflows m WHERE m.id = n.id)",
-        )?;
-        effects.workflows_back = count(
-            "SELECT count(*) FROM now.workflows n JOIN main.workflows m USING (id) \
-             WHERE m.version <> n.version OR m.updated_at <> n.updated_at",
-        )?;
+    if has_workflows(conn, then)? {
+        effects.workflows_gone = count(format!(
+            "SELECT count(*) FROM {now}.workflows n WHERE NOT EXISTS (SELECT 1 FROM {then}.workflows m WHERE m.id = n.id)"
+        ))?;
+        effects.workflows_back = count(format!(
+            "SELECT count(*) FROM {now}.workflows n JOIN {then}.workflows m USING (id) \
+             WHERE m.version <> n.version AND m.status NOT IN ({})",
+            flows::UNDER_WAY
+        ))?;
+    } else {
+        effects.workflows_gone = count(format!("SELECT count(*) FROM {now}.workflows"))?;
     }
     if scope == RestoreScope::Workflows {
         return Ok(effects);
     }
-    let gone = "FROM now.actions n WHERE NOT EXISTS (SELECT 1 FROM main.actions m WHERE m.id = n.id)";
-    effects.waiting_gone = count(&format!("SELECT count(*) {gone} AND n.ended_at IS NULL"))?;
-    effects.ended_gone = count(&format!("SELECT count(*) {gone} AND n.ended_at IS NOT NULL"))?;
-    effects.keys_kept =
-        count(&format!("SELECT count(*) {gone} AND n.status IN (2, 4) AND n.seq IN (SELECT seq FROM now.idempotency)"))?;
-    let waited = "FROM main.queue q JOIN main.actions m USING (seq)";
-    effects.kept_as_they_are = count(&format!(
-        "SELECT count(*) {waited} JOIN now.actions n ON n.id = m.id LEFT JOIN now.queue w ON w.seq = n.seq \
-         WHERE w.seq IS NULL OR w.state <> q.state OR w.version <> q.version"
+    let gone = format!(
+        "FROM {now}.actions n WHERE n.role = 0 AND NOT EXISTS (SELECT 1 FROM {then}.actions m WHERE m.id = n.id)"
+    );
+    effects.waiting_gone = count(format!("SELECT count(*) {gone} AND n.ended_at IS NULL"))?;
+    effects.ended_gone = count(format!("SELECT count(*) {gone} AND n.ended_at IS NOT NULL"))?;
+    effects.keys_kept = count(format!(
+        "SELECT count(*) {gone} AND n.status IN (2, 4) AND n.seq IN (SELECT seq FROM {now}.idempotency)"
     ))?;
-    effects.looked_for = count(&format!(
-        "SELECT count(*) {waited} WHERE q.state < 2 AND NOT EXISTS (SELECT 1 FROM now.actions n WHERE n.id = m.id)"
+    effects.kept_as_they_are = count(format!(
+        "SELECT count(*) FROM {then}.actions m JOIN {now}.actions n ON n.id = m.id \
+         LEFT JOIN {then}.queue q ON q.seq = m.seq LEFT JOIN {now}.queue w ON w.seq = n.seq \
+         WHERE m.status <> 2 AND (m.status <> n.status OR q.version IS NOT w.version)"
+    ))?;
+    effects.looked_for = count(format!(
+        "SELECT count(*) FROM {then}.queue q JOIN {then}.actions m USING (seq) \
+         WHERE q.state < 2 AND NOT EXISTS (SELECT 1 FROM {now}.actions n WHERE n.id = m.id)"
     ))?;
     Ok(effects)
 }
 
-/// Notes which action of `main` is which one of `now`.
+/// Notes which action of `main` is which one of another store.
 fn pair(conn: &Connection, sql: &str) -> Result<(), StoreError> {
     conn.execute_batch(&format!(
         "DROP TABLE IF EXISTS temp.pair; CREATE TEMP TABLE pair (here INTEGER PRIMARY KEY, there INTEGER); \
@@ -97,21 +161,21 @@ fn pair(conn: &Connection, sql: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Brings the paired actions over from `now`, whether they are there already or not.
-fn take_over(conn: &Connection, replace: bool) -> Result<(), StoreError> {
+/// Brings the paired actions over, in place of those that are there or beside them.
+fn take_over(conn: &Connection, from: &str, replace: bool) -> Result<(), StoreError> {
     for table in std::iter::once("actions").chain(OF_ACTIONS) {
         if replace {
             conn.execute(&format!("DELETE FROM main.{table} WHERE seq IN (SELECT here FROM temp.pair)"), [])?;
         }
         let columns = columns(conn, table)?;
-        let of_now: Vec<String> = columns.iter().map(|column| format!("t.{column}")).collect();
+        let theirs: Vec<String> = columns.iter().map(|column| format!("t.{column}")).collect();
         // A key that another action holds by now stays with that one.
         conn.execute(
             &format!(
                 "INSERT OR IGNORE INTO main.{table} (seq, {}) SELECT p.here, {} \
-                 FROM temp.pair p JOIN now.{table} t ON t.seq = p.there ORDER BY p.here",
+                 FROM temp.pair p JOIN {from}.{table} t ON t.seq = p.there ORDER BY p.here",
                 columns.join(", "),
-                of_now.join(", ")
+                theirs.join(", ")
             ),
             [],
         )?;
@@ -122,23 +186,23 @@ fn take_over(conn: &Connection, replace: bool) -> Result<(), StoreError> {
 /// Marks what waits and may have been sent since: it is looked for first. What cannot be recognised without having been
 /// prepared (a file's id, a sheet's range) is left to a person.
 fn look_first(conn: &Connection, which: &str) -> Result<u64, StoreError> {
-    let (drive, sheets) = (crate::wire::Platform::Drive as i64, crate::wire::Platform::Sheets as i64);
-    let types = |types: [crate::wire::ActionType; 2]| types.map(|t| (t as i64).to_string()).join(", ");
-    let prepared = format!(
-        "prepared IS NULL AND ((platform = {drive} AND type IN ({})) OR (platform = {sheets} AND type IN ({})))",
-        types([crate::wire::ActionType::Create, crate::wire::ActionType::File]),
-        types([crate::wire::ActionType::Create, crate::wire::ActionType::Log]),
+    let kinds = |platform: Platform, kinds: [ActionType; 2]| {
+        format!("platform = {} AND type IN ({}, {})", platform as i64, kinds[0] as i64, kinds[1] as i64)
+    };
+    let (files, rows) = (
+        kinds(Platform::Drive, [ActionType::Create, ActionType::File]),
+        kinds(Platform::Sheets, [ActionType::Create, ActionType::Log]),
     );
-    let doubtful = crate::wire::ActionStatus::InDoubt as i64;
+    let unknowable = format!("role = 0 AND prepared IS NULL AND ({files} OR {rows})");
     let left = conn.execute(
-        &format!("UPDATE main.queue SET state = 3, in_doubt = 1, due = NULL WHERE state < 2 AND {which} AND {prepared}"),
+        &format!("UPDATE main.queue SET state = 3, in_doubt = 1, due = NULL WHERE state < 2 AND {which} AND {unknowable}"),
         [],
     )?;
-    if left > 0 {
-        let sql = "UPDATE main.actions SET status = ?, ended_at = queued_at, version = version + 1 \
-                   WHERE status = 0 AND seq IN (SELECT seq FROM main.queue WHERE state = 3)";
-        conn.execute(sql, [doubtful])?;
-    }
+    conn.execute(
+        "UPDATE main.actions SET status = ?, ended_at = queued_at, version = version + 1 \
+         WHERE status = 0 AND seq IN (SELECT seq FROM main.queue WHERE state = 3)",
+        [ActionStatus::InDoubt as i64],
+    )?;
     let looked = conn.execute(
         &format!(
             "UPDATE main.queue SET in_doubt = 1, intent_at = coalesce(intent_at, queued_at), version = version + 1 \
@@ -156,9 +220,9 @@ fn columns(conn: &Connection, table: &str) -> Result<Vec<String>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn has_table(conn: &Connection, schema: &str, table: &str) -> Result<bool, StoreError> {
-    let sql = format!("SELECT count(*) FROM {schema}.sqlite_schema WHERE type = 'table' AND name = ?");
-    Ok(conn.query_row(&sql, [table], |row| row.get::<_, i64>(0))? > 0)
+fn has_workflows(conn: &Connection, schema: &str) -> Result<bool, StoreError> {
+    let sql = format!("SELECT count(*) FROM {schema}.sqlite_schema WHERE type = 'table' AND name = 'workflows'");
+    Ok(conn.query_row(&sql, [], |row| row.get::<_, i64>(0))? > 0)
 }
 
 /// Makes another store's tables visible under a name.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{make_directory, write_whole};
 use crate::server::backend::Refusal;
-use crate::wire::{Backup, BackupFile, BackupManifest, ErrorCode, Time};
+use crate::wire::{Backup, BackupFile, BackupKind, BackupManifest, ErrorCode, Time};
 
 /// Where they are, inside the data folder.
 const FOLDER: &str = "backups";
@@ -18,6 +18,8 @@ const FOLDER: &str = "backups";
 const MANIFEST: &str = "manifest.json";
 /// When a backup was last found whole.
 const VERIFIED: &str = "verified.json";
+/// That a backup was put in place once.
+const RESTORED: &str = "restored.json";
 /// First characters of what is not finished; the next start removes it.
 const UNFINISHED: &str = ".unfinished-";
 
@@ -36,8 +38,9 @@ pub(in crate::server) struct Kept {
     pub path: PathBuf,
 }
 
+/// When something happened to a backup.
 #[derive(Serialize, Deserialize)]
-struct Verified {
+struct Noted {
     at: Time,
 }
 
@@ -139,7 +142,7 @@ fn read(path: &Path, id: &str) -> Result<Kept, String> {
         return Err(format!("its manifest names a file outside of it: {}", file.name));
     }
     let verified = fs::read_to_string(path.join(VERIFIED)).ok();
-    let verified_at = verified.and_then(|text| serde_json::from_str::<Verified>(&text).ok()).map(|v| v.at);
+    let verified_at = verified.and_then(|text| serde_json::from_str::<Noted>(&text).ok()).map(|v| v.at);
     Ok(Kept { manifest, verified_at, path: path.to_owned() })
 }
 
@@ -168,7 +171,17 @@ impl Kept {
 
     /// Remembers that it was found whole.
     pub(super) fn mark_verified(&self, at: Time) -> anyhow::Result<()> {
-        write_whole(&self.path.join(VERIFIED), &serde_json::to_vec(&Verified { at })?, true)
+        write_whole(&self.path.join(VERIFIED), &serde_json::to_vec(&Noted { at })?, true)
+    }
+
+    /// Whether what waits in it cannot have been sent since: it is what a restore replaced, and was never put back.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.manifest.kind == BackupKind::Safety && !self.path.join(RESTORED).exists()
+    }
+
+    /// Remembers that it was put in place.
+    pub(super) fn mark_restored(&self, at: Time) -> anyhow::Result<()> {
+        write_whole(&self.path.join(RESTORED), &serde_json::to_vec(&Noted { at })?, true)
     }
 
     /// Remembers nothing of earlier looks: this one found it damaged.
@@ -293,7 +306,6 @@ mod tests {
 
     use super::*;
     use crate::server::testing::scratch;
-    use crate::wire::BackupKind;
 
     fn manifest(id: &str, at: i64) -> BackupManifest {
         BackupManifest {

@@ -3,7 +3,11 @@
 //! What a backup holds: the store (actions, queue, workflows and their log, idempotency records, circuits, pauses) and
 //! the settings made at run time; with `full` the metrics, the logs and the audit trail too. Never secrets or tokens.
 
+mod blend;
+mod flows;
 mod folder;
+mod marker;
+mod restore;
 mod snapshot;
 mod verify;
 
@@ -12,6 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) use folder::Folder;
+pub(in crate::server) use marker::settle;
 
 use self::folder::{Draft, Kept, copy_file, measure, no_room, unwritten_io};
 use super::changes::who;
@@ -21,7 +26,10 @@ use crate::server::backend::{Answer, BackupOps, ChangeContext, Refusal};
 use crate::server::config::SETTINGS_FILE;
 use crate::server::jobs::Progress;
 use crate::server::telemetry::{LogLine, Part};
-use crate::wire::{BackupKind, BackupList, BackupMade, BackupManifest, BackupRequest, BackupVerdict, ErrorCode};
+use crate::wire::{
+    BackupKind, BackupList, BackupMade, BackupManifest, BackupRequest, BackupVerdict, ErrorCode, RestorePlan,
+    RestoreScope, Restored,
+};
 
 /// The metrics' database, in the data folder and in a full backup.
 const METRICS: &str = "metrics.db";
@@ -221,6 +229,20 @@ impl BackupOps for Runtime {
             let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             Ok(BackupMade { backup: made.shown(), took_ms, removed })
         })
+    }
+
+    fn restore_plan<'a>(&'a self, id: &'a str, scope: RestoreScope) -> Answer<'a, RestorePlan> {
+        Box::pin(self.plan_restore(id, scope))
+    }
+
+    fn restore<'a>(
+        &'a self,
+        id: &'a str,
+        scope: RestoreScope,
+        cx: &'a ChangeContext,
+        progress: &'a Progress,
+    ) -> Answer<'a, Restored> {
+        Box::pin(self.restore_backup(id, scope, cx, progress))
     }
 
     fn verify<'a>(&'a self, id: &'a str, progress: &'a Progress) -> Answer<'a, BackupVerdict> {

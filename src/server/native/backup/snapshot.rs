@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
+pub(super) use super::super::store::single_file;
 use super::super::store::{StoreError, open_reader};
 use super::folder::private_file;
 
@@ -53,15 +54,6 @@ pub(super) fn copy(source: &Path, target: &Path, mut told: impl FnMut(u64, u64))
     single_file(&to)?;
     to.close().map_err(|(_, error)| StoreError::from(error))?;
     file.sync_all().map_err(|e| written(&e))
-}
-
-/// Makes a database be one file again, without a log beside it.
-pub(super) fn single_file(conn: &Connection) -> Result<(), StoreError> {
-    let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
-    match mode.as_str() {
-        "delete" => Ok(()),
-        other => Err(StoreError::Other(format!("the file stays in journal mode {other}"))),
-    }
 }
 
 /// Rows of each table. A table that cannot be counted is left out: a damaged store can still be kept.

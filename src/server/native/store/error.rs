@@ -23,6 +23,8 @@ pub enum StoreError {
     TooNew(String),
     /// The store is closed.
     Closed,
+    /// A restore is putting another store in place.
+    Replaced,
     /// The operation itself was refused; the store is fine.
     Refused(Box<Refusal>),
     /// Anything else.
@@ -50,7 +52,7 @@ impl StoreError {
 
     /// Whether the store itself is in trouble, not only this operation.
     pub fn is_trouble(&self) -> bool {
-        !matches!(self, StoreError::Refused(_) | StoreError::Other(_))
+        !matches!(self, StoreError::Refused(_) | StoreError::Other(_) | StoreError::Replaced)
     }
 
     /// What to try.
@@ -59,6 +61,7 @@ impl StoreError {
             StoreError::Corrupt(_) => "stop the service, keep the file, and restore a backup or move the file aside",
             StoreError::ReadOnly(_) => "make the data folder and its files writable for the service's user",
             StoreError::Full(_) => "free space on the disk of the data folder; the service goes on by itself",
+            StoreError::Replaced => "try again in a moment",
             StoreError::TooNew(_) => "run the newer program again, or use another --data-dir",
             _ => "check the data folder with `opsctl db check`",
         }
@@ -73,6 +76,7 @@ impl fmt::Display for StoreError {
             StoreError::Full(text) => write!(f, "no space left for the database: {text}"),
             StoreError::Io(text) => write!(f, "the database cannot be reached: {text}"),
             StoreError::TooNew(text) | StoreError::Other(text) => f.write_str(text),
+            StoreError::Replaced => f.write_str("a restore is putting another store in place"),
             StoreError::Closed => f.write_str("the database is closed"),
             StoreError::Refused(refusal) => f.write_str(&refusal.message),
         }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub use error::{StoreError, Trouble};
 pub use readers::Readers;
 pub use rows::{Dead, Role, substitutable};
-pub(super) use schema::{CHECKPOINT_PAGES, ensure_whole, open_reader, prepare, set_checkpoints};
+pub(super) use schema::{CHECKPOINT_PAGES, ensure_whole, open_reader, prepare, set_checkpoints, single_file};
 pub use writer::Writer;
 
 use rusqlite::Connection;
@@ -83,6 +83,22 @@ impl Store {
         self.writer.replace(move || Self::connect(&path)).await
     }
 
+    /// Puts another file in the store's place, which must be whole by itself; reads wait meanwhile, writes are to be refused
+    /// by [`Writer::freeze`]. When that fails, what was there is used on.
+    pub async fn put_in_place(&self, next: PathBuf) -> Result<(), StoreError> {
+        let (path, readers) = (Arc::clone(&self.path), Arc::clone(&self.readers));
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let replaced = self.writer.replace(move || {
+            let _alone = readers.shut();
+            let swapped = swap(&path, &next);
+            let conn = Self::connect(&path)?;
+            let _ = tell.send(swapped);
+            Ok(conn)
+        });
+        replaced.await?;
+        told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
     /// Changes in one transaction, acknowledged after its sync.
     pub async fn write<T: Send + 'static>(
         &self,
@@ -113,6 +129,24 @@ fn page<T>(mut rows: Vec<T>, limit: u64) -> Result<(Vec<T>, bool), StoreError> {
     let more = rows.len() > limit;
     rows.truncate(limit);
     Ok((rows, more))
+}
+
+/// Gives a file the store's name. The old file's log goes first: it must not be taken for the new one's.
+fn swap(path: &Path, next: &Path) -> Result<(), StoreError> {
+    let failed = |e: std::io::Error| StoreError::io("replace", path, &e);
+    let whole = Connection::open(path).map_err(StoreError::from).and_then(|conn| schema::single_file(&conn));
+    if whole.is_err() {
+        // It is damaged, which may be why it is replaced; its safety copy holds what could be read.
+        for log in ["db-wal", "db-shm"] {
+            match std::fs::remove_file(path.with_extension(log)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
+                _ => {}
+            }
+        }
+    }
+    std::fs::rename(next, path).map_err(failed)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Connections that only read, opened as needed and kept.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
 use rusqlite::Connection;
 
@@ -14,16 +14,19 @@ const KEEP: usize = 4;
 pub struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// Shared by reads, taken alone while the file is replaced.
+    file: RwLock<()>,
 }
 
 impl Readers {
     /// A pool for this file; nothing is opened yet.
     pub fn new(path: PathBuf) -> Self {
-        Readers { path, idle: Mutex::new(Vec::new()) }
+        Readers { path, idle: Mutex::default(), file: RwLock::default() }
     }
 
     /// Runs a read on a connection of its own. Blocks: call it away from the async threads.
     pub fn with<T>(&self, op: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let _file = self.file.read().unwrap_or_else(PoisonError::into_inner);
         let kept = self.idle().pop();
         let conn = match kept {
             Some(conn) => conn,
@@ -40,6 +43,19 @@ impl Readers {
             }
         }
         result
+    }
+
+    /// Waits until nobody reads, closes all connections, and lets nobody read while the guard lives.
+    pub fn shut(&self) -> RwLockWriteGuard<'_, ()> {
+        let alone = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        self.close();
+        alone
+    }
+
+    /// Runs a look at the file on a connection that the caller makes.
+    pub fn beside<T>(&self, look: impl FnOnce(&std::path::Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let _file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        look(&self.path)
     }
 
     /// Closes the idle connections.

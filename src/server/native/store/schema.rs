@@ -231,6 +231,15 @@ pub fn checkpoint(conn: &Connection) -> Result<(), StoreError> {
     Ok(conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
 }
 
+/// Makes a database be one file again, without a log beside it.
+pub fn single_file(conn: &Connection) -> Result<(), StoreError> {
+    let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
+    match mode.as_str() {
+        "delete" => Ok(()),
+        other => Err(StoreError::Other(format!("the file stays in journal mode {other}"))),
+    }
+}
+
 /// Refuses a file that ends before its last page, as after a copy that broke off. To be asked before the file is opened:
 /// SQLite rounds half a page up to a whole one, and the first checkpoint would fill it with zeros. A file with a log beside
 /// it may be shorter than it says, since the rest is in the log.

@@ -2,7 +2,7 @@
 //! then says so.
 
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -53,12 +53,19 @@ type Connect = Box<dyn FnOnce() -> Result<Connection, StoreError> + Send>;
 enum Job {
     Run(Box<dyn Operation>),
     Replace(Connect, oneshot::Sender<Result<(), StoreError>>),
+    Pass(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
+}
+
+/// The way to the thread; operations are refused while it is closed.
+struct Gate {
+    jobs: Sender<Job>,
+    frozen: bool,
 }
 
 /// Hands operations to the writing thread.
 pub struct Writer {
-    jobs: Mutex<Sender<Job>>,
+    jobs: Mutex<Gate>,
     trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
@@ -72,7 +79,7 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || thread.run(&inbox))
             .map_err(|e| StoreError::Other(format!("cannot start the store's thread: {e}")))?;
-        Ok(Writer { jobs: Mutex::new(jobs), trouble })
+        Ok(Writer { jobs: Mutex::new(Gate { jobs, frozen: false }), trouble })
     }
 
     /// Runs an operation in the next transaction and calls `then` after its sync, on the writing thread. Operations run in
@@ -119,6 +126,22 @@ impl Writer {
         result.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Finishes what was sent, and refuses what comes from now on until [`Writer::thaw`].
+    pub async fn freeze(&self) {
+        let (done, passed) = oneshot::channel();
+        {
+            let mut gate = self.gate();
+            gate.frozen = true;
+            let _ = gate.jobs.send(Job::Pass(done));
+        }
+        let _ = passed.await;
+    }
+
+    /// Takes operations again.
+    pub fn thaw(&self) {
+        self.gate().frozen = false;
+    }
+
     /// Finishes what was sent and ends the thread.
     pub async fn stop(&self) {
         let (done, result) = oneshot::channel();
@@ -132,10 +155,23 @@ impl Writer {
     }
 
     fn post(&self, job: Job) {
-        let sent = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).send(job);
-        if let Err(SendError(Job::Run(operation))) = sent {
-            operation.finish(Err(StoreError::Closed));
+        let refused = {
+            let gate = self.gate();
+            match job {
+                Job::Run(operation) if gate.frozen => Some((operation, StoreError::Replaced)),
+                job => match gate.jobs.send(job) {
+                    Err(SendError(Job::Run(operation))) => Some((operation, StoreError::Closed)),
+                    _ => None,
+                },
+            }
+        };
+        if let Some((operation, error)) = refused {
+            operation.finish(Err(error));
         }
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,6 +197,7 @@ impl Thread {
                     self.note(opened.as_ref().err());
                     let _ = done.send(opened);
                 }
+                Job::Pass(done) => _ = done.send(()),
                 Job::Stop(done) => {
                     // So that the file alone is the whole store; what fails here is in the log beside it.
                     if let Some(conn) = self.conn.take() {
