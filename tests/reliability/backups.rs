@@ -188,7 +188,7 @@ async fn only_so_many_are_kept() {
 #[tokio::test]
 async fn a_kill_in_the_middle_leaves_no_half_backup() {
     let folder = TempDir::new("killed-backup");
-    let launch = launch(&folder).env("QUEUE_MAX_SIZE", 100_000);
+    let launch = launch(&folder).env("QUEUE_MAX_SIZE", 100_000).env("ENABLE_APPROVALS", false);
     let (mut serve, _) = launch.start().await;
     launch.pause().await;
     for chunk in 0..8 {

@@ -152,6 +152,7 @@ pub const SCENES: &[Scene] = &[
     Scene { scenario: None, lines: QUICK_REFERENCE },
     Scene { scenario: None, lines: TOOLS },
     Scene { scenario: None, lines: OUTAGE },
+    Scene { scenario: None, lines: GOING_BACK },
     Scene { scenario: Some("issue-1"), lines: STUCK },
     Scene { scenario: Some("issue-2"), lines: CIRCUIT_OPEN },
     Scene { scenario: Some("issue-3"), lines: DUPLICATES },
@@ -245,6 +246,17 @@ const OUTAGE: &[Line] = &[
     line("restart:all", EachHas(5, RESTARTED)).seen(|g| restarts(g, "workers")),
     line("resume:all", Has(CHANGED)).seen(pauses),
     line("resume:all --slow-start", Has(CHANGED)).after(&["pause all"]).seen(pauses),
+];
+
+/// Of Issue 8 and Procedure 2, while nothing is lost.
+const GOING_BACK: &[Line] = &[
+    line("state:restore --backup <timestamp>", Has(&["backup", "safety", "effects"]))
+        .after(&["backup create"])
+        .seen(backups),
+    line("restore:point --timestamp <clean-timestamp>", Has(&["backup", "safety", "effects"]))
+        .after(&["backup create", "pause all"])
+        .seen(backups),
+    line("resume:all --slow-start", Has(CHANGED)).seen(pauses),
 ];
 
 /// Issue 1: Actions Stuck in Queue.
