@@ -5,6 +5,7 @@ use crate::server::testing::schema::misfits;
 
 /// The document's template and operation for a concrete path.
 fn operation<'a>(document: &'a Value, method: &str, path: &str) -> (&'a str, &'a Value) {
+    let path = path.split('?').next().unwrap();
     let parts: Vec<&str> = path.split('/').collect();
     let fits = |template: &str| {
         let names: Vec<&str> = template.split('/').collect();
