@@ -93,7 +93,9 @@ impl Going {
         if let Some(why) = &seen.refused {
             return Err(Fault::new(Kind::Failed, format!("{id} cannot be restored"))
                 .because(why.clone())
-                .hint(format!("look at it with `opsctl backup verify {id}`, and choose another with `opsctl state backups`"))
+                .hint(format!(
+                    "look at it with `opsctl backup verify {id}`, and choose another with `opsctl state backups`"
+                ))
                 .into());
         }
         Ok(Going { pauses: !seen.paused, seen })
@@ -136,7 +138,10 @@ impl Going {
             plan = plan.step(step.undo(Undo::Reverse("opsctl pause all".into())));
         }
         let counted = [
-            (effects.waiting_gone, "actions accepted since that still wait will be gone; they are in the safety backup"),
+            (
+                effects.waiting_gone,
+                "actions accepted since that still wait will be gone; they are in the safety backup",
+            ),
             (effects.ended_gone, "actions accepted since have ended: what they did on the platforms stays"),
             (effects.keys_kept, "of their idempotency keys stay known, so that a repeat is recognised"),
             (effects.kept_as_they_are, "actions that were under way then stay as they are now, and do not run again"),

@@ -18,7 +18,11 @@ const WATCHDOG: Duration = Duration::from_secs(60);
 /// A service that executes against the simulators.
 async fn with_sims(folder: &TempDir, sims: &Sims) -> (Launch, BTreeMap<String, String>) {
     let targets = sims.credentials(folder.path()).expect("credentials");
-    let mut launch = launch(folder).envs(targets.clone()).endpoints(&sims.endpoints()).env("QUEUE_WORKERS", 6).env("ENABLE_APPROVALS", false);
+    let mut launch = launch(folder)
+        .envs(targets.clone())
+        .endpoints(&sims.endpoints())
+        .env("QUEUE_WORKERS", 6)
+        .env("ENABLE_APPROVALS", false);
     for platform in ["NOTION", "TRELLO", "DRIVE", "SHEETS"] {
         launch = launch.env(&format!("{platform}_RATE_LIMIT"), 1_000_000);
     }

@@ -16,7 +16,11 @@ use crate::server::state::ServerState;
 use crate::wire::*;
 
 pub(super) fn routes() -> OpenApiRouter<ServerState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(verify)).routes(routes!(plan, restore)).routes(routes!(job))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(verify))
+        .routes(routes!(plan, restore))
+        .routes(routes!(job))
 }
 
 /// A job that goes on: `202`.

@@ -195,7 +195,9 @@ fn look_first(conn: &Connection, which: &str) -> Result<u64, StoreError> {
     );
     let unknowable = format!("role = 0 AND prepared IS NULL AND ({files} OR {rows})");
     let left = conn.execute(
-        &format!("UPDATE main.queue SET state = 3, in_doubt = 1, due = NULL WHERE state < 2 AND {which} AND {unknowable}"),
+        &format!(
+            "UPDATE main.queue SET state = 3, in_doubt = 1, due = NULL WHERE state < 2 AND {which} AND {unknowable}"
+        ),
         [],
     )?;
     conn.execute(

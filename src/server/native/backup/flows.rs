@@ -107,7 +107,10 @@ pub(super) fn withdraw(conn: &Connection, now: Time) -> Result<(), StoreError> {
         ),
         params![ActionStatus::Removed as i64, now.0],
     )?;
-    conn.execute(&format!("DELETE FROM main.approvals WHERE seq IN (SELECT seq FROM main.queue) AND seq IN ({idle})"), [])?;
+    conn.execute(
+        &format!("DELETE FROM main.approvals WHERE seq IN (SELECT seq FROM main.queue) AND seq IN ({idle})"),
+        [],
+    )?;
     conn.execute(&format!("DELETE FROM main.queue WHERE role > 0 AND seq IN ({idle})"), [])?;
     Ok(())
 }

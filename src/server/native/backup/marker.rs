@@ -60,7 +60,8 @@ pub(in crate::server) fn settle(data_dir: &Path) -> anyhow::Result<Option<String
         }
         return Ok(None);
     };
-    let marker: Marker = serde_json::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))?;
+    let marker: Marker =
+        serde_json::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))?;
     let id = &marker.backup;
     if !waiting && marker.settings {
         put_settings(data_dir, id).with_context(|| format!("cannot finish the restore of {id}"))?;
