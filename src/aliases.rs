@@ -111,6 +111,7 @@ pub const VERBS: &[Verb] = &[
     verb("logs idempotency", &[], Class::R),
     verb("logs rollback", &[], Class::R),
     verb("logs search", &[], Class::R),
+    verb("logs security", &[], Class::R),
     verb("logs state", &[], Class::R),
     verb("logs workers", &[], Class::R),
     verb("logs workflow", &[], Class::R),

@@ -17,6 +17,7 @@ pub mod maintenance;
 pub mod performance;
 pub mod queries;
 pub mod retries;
+pub mod suspicious;
 pub mod system;
 pub mod texts;
 pub mod uptime;

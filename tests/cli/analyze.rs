@@ -121,3 +121,35 @@ fn questions_are_answered_from_the_files_of_a_service_that_is_down() {
     let nowhere = World::configured("[contexts.here]\nurl = \"http://127.0.0.1:9\"\n");
     ask(&nowhere, "analyze retries").code(7);
 }
+
+#[test]
+fn the_last_errors_come_from_the_files_when_nobody_answers() {
+    let world = world(&[("errors.log", ERRORS)]);
+    let stale = ask(&world, "logs errors --platform notion --limit 2 -o json").code(7);
+    let answer = stale.json();
+    assert_eq!((&answer["total"], &answer["byCode"]["RATE_LIMITED"]), (&3.into(), &3.into()));
+    assert_eq!(answer["errors"][0]["message"], "Rate limited: wait 4s", "newest first, as the API has them");
+    assert_eq!(answer["errors"].as_array().unwrap().len(), 2);
+    assert!(stale.stderr.contains("does not answer: this is from its log ~/logs/errors.log"), "{stale:?}");
+    ask(&world, "logs errors --accept-stale").code(0);
+    let nowhere = World::configured("[contexts.here]\nurl = \"http://127.0.0.1:9\"\n");
+    ask(&nowhere, "logs errors --accept-stale").code(7).stdout("");
+}
+
+#[test]
+fn suspicious_lines_come_with_the_rules() {
+    let refused = |second: u32| {
+        format!(
+            "{{\"timestamp\":\"2026-11-20T10:00:{second:02}.000Z\",\"level\":\"warn\",\"message\":\"Refused: the token \
+             is not valid\",\"component\":\"security\",\"errorCode\":\"AUTH_ERROR\",\"actor\":\"anonymous\",\"action\":\
+             \"GET /queue\"}}\n"
+        )
+    };
+    let world = world(&[("security.log", &(0..6).map(refused).collect::<String>())]);
+    let answer = ask(&world, "logs:security --suspicious -o json").code(0).json();
+    assert_eq!(answer["findings"][0]["rule"], "refused-credentials", "{answer:#}");
+    assert_eq!((&answer["findings"][0]["count"], &answer["lines"]), (&6.into(), &6.into()));
+    let quiet = ask(&world, "logs security --suspicious --since 2026-11-20T10:00:04Z").code(0);
+    assert!(quiet.stdout.starts_with("Nothing suspicious in 2 lines, by these rules:\n"), "{quiet:?}");
+    assert_eq!(ask(&world, "logs security -o json").code(0).json()["lines"].as_array().unwrap().len(), 6);
+}

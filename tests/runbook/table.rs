@@ -210,6 +210,7 @@ const TOOLS: &[Line] = &[
     line("logs:idempotency --collisions", List),
     line("approvals:pending", List),
     line("approvals:overdue --threshold 1h", List),
+    line("logs:security --suspicious", Has(&["rules", "findings", "lines", "source"])).holds(|a| some(a, "/rules")),
     line("test:auth", EachExactly(5, IN)),
     line("test:auth --all", EachExactly(5, IN)),
     line("test:auth notion", Exactly(IN)),

@@ -5,11 +5,12 @@ use std::io;
 use clap::Args;
 use serde::Serialize;
 
+use super::stale;
 use crate::analysis::errors::{Cause, causes};
 use crate::app::{App, WatchArgs};
 use crate::commands::args::{PlatformArg, SinceArgs};
 use crate::commands::text;
-use crate::error::{Fault, Outcome};
+use crate::error::{Explained, Fault, Kind, Outcome};
 use crate::output::{Page, Report, Table};
 use crate::wire::{ErrorFilter, ErrorLog};
 
@@ -40,6 +41,10 @@ pub struct ErrorsArgs {
     #[command(flatten)]
     since: SinceArgs,
 
+    /// End with 0 also when the answer comes from log files because the orchestrator does not answer
+    #[arg(long)]
+    accept_stale: bool,
+
     #[command(flatten)]
     watch: WatchArgs,
 }
@@ -62,8 +67,22 @@ pub(super) async fn errors(app: &App, args: ErrorsArgs) -> anyhow::Result<Outcom
         component: args.component,
         since: args.since.resolve(app)?,
     };
-    let orchestrator = app.orchestrator().await?;
-    app.watch(&args.watch, || async { Ok((Errors(orchestrator.errors(&filter).await?), Outcome::Done)) }).await
+    let asked = async {
+        let orchestrator = app.orchestrator().await?;
+        app.watch(&args.watch, || async { Ok((Errors(orchestrator.errors(&filter).await?), Outcome::Done)) }).await
+    };
+    let error = match asked.await {
+        Err(error) if Explained::from_error(&error).kind == Kind::Unreachable => error,
+        answered => return answered,
+    };
+    // Whoever is down wrote files before.
+    let Some((log, source)) = stale::errors(app, &filter).await? else { return Err(error) };
+    let newest = log.errors.first().map(|newest| format!("; the newest error is of {}", newest.timestamp));
+    app.emit(&Errors(log))?;
+    let first = source.files.first().cloned().unwrap_or_default();
+    let newest = newest.unwrap_or_default();
+    app.output.warn(&format!("the orchestrator does not answer: this is from its log {first}{newest}"));
+    Ok(if args.accept_stale { Outcome::Done } else { Outcome::Unreachable })
 }
 
 /// In JSON the API's own answer; lines are oldest first, as in a log.

@@ -2,7 +2,7 @@
 //! context says where they are, else over the admin API.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub struct LineArgs {
     #[arg(long, value_name = "LEVEL")]
     level: Option<String>,
 
-    /// Only this part: executor, queue, store, http, circuit, state-manager
+    /// Only this part: executor, queue, store, circuit
     #[arg(long, value_name = "PART")]
     component: Option<String>,
 
@@ -53,17 +53,27 @@ pub struct LineArgs {
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
 
-    /// Only where a key has a value: level:error, code:!TIMEOUT, durationMs:>500, attempt:2..4, message:/regex/
+    /// Only where a key has a value, as in level:error
+    ///
+    /// KEY:VALUE, KEY:!VALUE, KEY:>N, KEY:>=N, KEY:<N, KEY:<=N, KEY:A..B, KEY:/regex/; dots go into nested objects:
+    /// error.code:429. Numbers are compared by their amount. Several of them all have to hold (can be repeated).
     #[arg(long = "filter", value_name = "KEY:VALUE")]
     filters: Vec<String>,
 
-    /// Read this file, with its rotated predecessors; - for standard input
+    /// Read this file and what was rotated; - for stdin
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
 
     /// Go on with new lines as they are written
     #[arg(long, short = 'f')]
     follow: bool,
+}
+
+impl LineArgs {
+    /// The file that was named.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
 }
 
 /// Search the log of everything
@@ -177,6 +187,20 @@ pub(super) async fn executor(app: &App, args: ExecutorArgs) -> anyhow::Result<Ou
 pub(super) async fn actions(app: &App, args: ActionsArgs) -> anyhow::Result<Outcome> {
     let about = About::of(LogName::Application, &["actionId:/./"]);
     show(app, About { platform: args.platform.map(|p| p.0), ..about }, args.lines).await
+}
+
+/// The security log.
+const SECURITY: About = About::of(LogName::Security, &["component:security"]);
+
+pub(super) async fn security(app: &App, lines: LineArgs) -> anyhow::Result<Outcome> {
+    show(app, SECURITY, lines).await
+}
+
+/// What is asked of the security log.
+pub(super) fn security_filter(app: &App, lines: &LineArgs) -> anyhow::Result<LineFilter> {
+    let filter = filter(app, &SECURITY, lines)?;
+    Query::try_from(&filter).map_err(|bad| unreadable(&bad, lines))?;
+    Ok(filter)
 }
 
 pub(super) async fn state(app: &App, args: StateArgs) -> anyhow::Result<Outcome> {

@@ -5,6 +5,8 @@ mod follow;
 mod idempotency;
 mod lines;
 pub(super) mod place;
+mod security;
+mod stale;
 mod workflow;
 
 use clap::Subcommand;
@@ -28,6 +30,9 @@ pub enum Verb {
     State(lines::StateArgs),
     Fallback(lines::FallbackArgs),
     Workers(lines::WorkersArgs),
+    /// Show what the service wrote about credentials, roles and approvals
+    Security(security::SecurityArgs),
+    /// Show what the reasoning engine wrote
     Member2(lines::Member2Args),
 }
 
@@ -46,6 +51,7 @@ impl Verb {
             Self::State(args) => lines::state(app, args).await,
             Self::Fallback(args) => lines::fallback(app, args).await,
             Self::Workers(args) => lines::workers(app, args).await,
+            Self::Security(args) => security::security(app, args).await,
             Self::Member2(args) => lines::member2(app, args).await,
         }
     }

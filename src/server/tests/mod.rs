@@ -203,6 +203,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/admin/v1/metrics/requests", ""),
     ("GET", "/admin/v1/metrics/actions", ""),
     ("GET", "/admin/v1/logs/errors", ""),
+    ("GET", "/admin/v1/logs/lines", ""),
     ("GET", "/admin/v1/config", ""),
     ("GET", "/admin/v1/config/QUEUE_WORKERS", ""),
     ("PUT", "/admin/v1/config/QUEUE_WORKERS", r#"{"value":"10"}"#),
