@@ -41,7 +41,7 @@ impl Ground {
     }
 
     fn prepared(&self, line: &str) -> Run {
-        self.world.line(line).env("OPSCTL_CONTEXT", "sandbox").env("OPSCTL_SANDBOX_IDLE", IDLE)
+        self.world.opsctl(words(line)).env("OPSCTL_CONTEXT", "sandbox").env("OPSCTL_SANDBOX_IDLE", IDLE)
     }
 
     /// A path in its home.
@@ -94,4 +94,19 @@ impl Drop for Ground {
             panic!("the sandbox did not end: {down:#?}");
         }
     }
+}
+
+/// The words of a line as a shell makes them: what stands in double quotes is one word, without them.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
