@@ -78,8 +78,8 @@ impl LineArgs {
 
 /// Search the log of everything
 ///
-/// Conditions on keys compare values as they read: numbers by their amount, escapes undone. Several of them all have to
-/// hold.
+/// Conditions on keys compare values as they read: numbers by their amount, escapes undone. --filter takes KEY:VALUE,
+/// KEY:!VALUE, KEY:>N, KEY:A..B and KEY:/regex/, and can be repeated: all of them have to hold.
 ///
 /// Example: opsctl logs search --filter "userId:user-123" --since 24h
 #[derive(Args, Debug)]

@@ -25,16 +25,6 @@ pub(super) struct Names {
     pub now: &'static str,
 }
 
-/// The store of a backup after everything was lost: what waited may have been sent since.
-pub(super) fn alone(then: &Path) -> Result<RestoreEffects, StoreError> {
-    let mut conn = Connection::open(then)?;
-    let tx = conn.transaction()?;
-    let looked_for = look_first(&tx, "1")?;
-    tx.commit()?;
-    snapshot::single_file(&conn)?;
-    Ok(RestoreEffects { looked_for, ..RestoreEffects::default() })
-}
-
 /// Makes `then`, the backup's store with today's schema, what replaces `now`. What waits in an untouched one was not sent
 /// since.
 pub(super) fn everything(
