@@ -168,7 +168,7 @@ impl Going {
         app.receipt(&approval, self.items(&restored))?;
         app.emit(&restored)?;
         if self.seen.scope == RestoreScope::Everything {
-            app.note("everything is still paused: check with `opsctl verify integrity --all`, then `opsctl resume all --slow-start`");
+            app.note("everything is still paused: look with `opsctl workflow list` and `opsctl queue status`, then `opsctl resume all --slow-start`");
         }
         Ok(Outcome::Done)
     }

@@ -198,8 +198,10 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    type Lines = Vec<(u64, Vec<u8>)>;
+
     /// Lines as (offset, bytes without newline), by both ways, with the lines that were too long.
-    fn both(content: &[u8]) -> (Vec<(u64, Vec<u8>)>, Vec<(u64, Vec<u8>)>, u64, u64) {
+    fn both(content: &[u8]) -> (Lines, Lines, u64, u64) {
         let path = std::env::temp_dir().join(format!("opsctl-read-{}-{}", std::process::id(), fastrand::u64(..)));
         File::create(&path).unwrap().write_all(content).unwrap();
         let file = File::open(&path).unwrap();

@@ -147,17 +147,17 @@ impl Scenario {
             ],
             Scenario::StateLost => &[
                 "opsctl workflow status <workflowId>",
-                "opsctl state check",
+                "opsctl db check",
                 "opsctl state backups",
                 "opsctl state rebuild <workflowId>",
                 "opsctl state restore --backup <timestamp>",
             ],
             Scenario::Corruption => &[
                 "opsctl pause all",
-                "opsctl analyze corruption --since 24h",
+                "opsctl workflow list --since 24h",
                 "opsctl backup create --full",
                 "opsctl restore point --timestamp <clean-timestamp>",
-                "opsctl verify integrity --all",
+                "opsctl backup verify --last",
                 "opsctl resume all --slow-start",
             ],
             Scenario::PlatformDown => &[

@@ -109,7 +109,7 @@ async fn what_nobody_decided_in_time_never_runs() {
     let refusal = approve(&world, &soon, "ana").await.unwrap_err();
     assert!(refusal.message.contains("expired undecided"), "{}", refusal.message);
     assert_eq!(world.record(&soon_action).await.status, ActionStatus::Failed);
-    assert_eq!(listed(&world, ApprovalStatus::Expired).await, [soon.clone()]);
+    assert_eq!(listed(&world, ApprovalStatus::Expired).await, std::slice::from_ref(&soon));
     world.backend.shutdown(Duration::ZERO).await;
     // And it counts after a start that comes too late.
     clock.set_offset_ms(clock.offset_ms() + 3_600_000);
