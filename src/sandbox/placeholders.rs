@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ground::Ground;
 use crate::wire::{
-    ActionRecord, ActionStatus, ActionType, BackupList, CircuitState, CircuitStatus, IdempotencyKeys, Platform,
+    ActionRecord, ActionStatus, ActionType, BackupList, CircuitState, CircuitStatus, IdempotencyKeys, KeyState, Platform,
     QueueItems, QueueView, RecentActions, WorkflowList,
 };
 
@@ -67,8 +67,9 @@ async fn compensation(ground: &Ground) -> Option<String> {
 
 /// The newest idempotency key.
 async fn key(ground: &Ground) -> Option<String> {
-    let keys: IdempotencyKeys = ground.admin.get("/admin/v1/idempotency/keys?limit=1").await.ok()?;
-    keys.keys.into_iter().next().map(|k| k.key)
+    let keys: IdempotencyKeys = ground.admin.get("/admin/v1/idempotency/keys?limit=100").await.ok()?;
+    // One whose work is done: a key in flight is locked.
+    keys.keys.into_iter().find(|key| key.state == KeyState::Done).map(|key| key.key)
 }
 
 /// The newest backup, by its moment.

@@ -81,6 +81,8 @@ impl Line {
 /// Verbs that are not the runbook's.
 pub const OURS: &[&str] = &[
     "api",
+    "approvals approve",
+    "approvals reject",
     "completions",
     "config list",
     "config set",

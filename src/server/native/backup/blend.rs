@@ -75,7 +75,7 @@ pub(super) fn workflows(
     untouched: bool,
     moment: &Moment,
 ) -> Result<RestoreEffects, StoreError> {
-    let names = Names { then: "then", now: "main" };
+    let names = Names { then: "backup", now: "main" };
     let mut conn = Connection::open(next)?;
     attach(&conn, then, names.then)?;
     let readable = open_reader(now)?;
@@ -86,7 +86,7 @@ pub(super) fn workflows(
     pair(
         &tx,
         &format!(
-            "SELECT n.seq + (SELECT coalesce(max(seq), 0) FROM main.actions) AS here, n.seq AS there FROM then.actions n \
+            "SELECT n.seq + (SELECT coalesce(max(seq), 0) FROM main.actions) AS here, n.seq AS there FROM backup.actions n \
              WHERE n.role > 0 AND n.workflow_id IN (SELECT id FROM main.workflows WHERE status IN ({})) \
              AND NOT EXISTS (SELECT 1 FROM main.actions m WHERE m.id = n.id)",
             flows::UNDER_WAY
