@@ -246,3 +246,93 @@ async fn a_kill_in_the_middle_of_a_restore_leaves_the_old_or_the_new() {
     note(&format!("restores killed: {before} left the old store, {after} the new one"));
     assert!(before > 0, "no kill came before the end");
 }
+
+/// Two cards, one after the other.
+fn flow(id: &str, targets: &BTreeMap<String, String>) -> Value {
+    let list = targets.get("TRELLO_DEFAULT_LIST_ID").expect("a list");
+    let step = |n: usize| {
+        json!({ "id": format!("s{n}"), "type": "create", "platform": "trello",
+                "data": { "listId": list, "name": format!("{id}-s{n}") } })
+    };
+    json!({ "id": id, "name": id, "steps": [step(1), step(2)] })
+}
+
+async fn state_of(launch: &Launch, id: &str) -> String {
+    let answer = launch.get(&format!("/admin/v1/workflows/{id}")).await;
+    match answer.status {
+        404 => "absent".to_owned(),
+        _ => answer.body["status"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned(),
+    }
+}
+
+async fn reaches(launch: &Launch, id: &str, status: &str) {
+    let started = Instant::now();
+    while state_of(launch, id).await != status {
+        assert!(started.elapsed() < WATCHDOG, "{id} does not become {status}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workflow_state_goes_back_and_no_step_runs_twice() {
+    let folder = TempDir::new("restore-flows");
+    let sims = sims().await;
+    let (launch, targets) = with_sims(&folder, &sims).await;
+    let (serve, _) = launch.start().await;
+    let start = async |id: &str| launch.change("/admin/v1/workflows", flow(id, &targets)).await;
+    start("at-rest").await;
+    start("lost").await;
+    reaches(&launch, "at-rest", "completed").await;
+    reaches(&launch, "lost", "completed").await;
+    launch.pause().await;
+    start("under-way").await;
+    let backup = back_up(&launch);
+    launch.resume().await;
+    start("later").await;
+    reaches(&launch, "under-way", "completed").await;
+    reaches(&launch, "later", "completed").await;
+    submit(&launch, &[action("plain", 1, &targets)]).await;
+    settled(&launch).await;
+
+    // State is lost while the service stands still.
+    assert_eq!(serve.stop().code(), Some(0));
+    let conn = rusqlite::Connection::open(launch.data_dir.join("orchestrator.db")).expect("the store");
+    conn.execute_batch(
+        "DELETE FROM workflow_steps WHERE workflow = (SELECT seq FROM workflows WHERE id = 'lost'); \
+         DELETE FROM workflows WHERE id = 'lost'; DELETE FROM workflow_events WHERE workflow = 'lost';",
+    )
+    .expect("a loss");
+    drop(conn);
+    let (serve, _) = launch.start().await;
+    assert_eq!(state_of(&launch, "lost").await, "absent");
+
+    let line = format!("state restore --backup {backup} --yes --reason test");
+    let (restored, said) = answer(&launch, &line, 0);
+    assert_eq!(restored["effects"]["workflowsGone"], 1, "{restored}");
+    assert_eq!(launch.get("/admin/v1/pauses").await.body, json!([]), "it goes on by itself");
+    settled(&launch).await;
+    let states = async || {
+        let mut states = Vec::new();
+        for id in ["at-rest", "lost", "under-way", "later"] {
+            states.push(state_of(&launch, id).await);
+        }
+        states
+    };
+    assert_eq!(states().await, ["completed", "completed", "completed", "absent"]);
+    assert_eq!(launch.status_of("plain").await, "success", "what is no workflow stays");
+
+    answer(&launch, &format!("undo {} --yes --reason test", receipt(&said)), 0);
+    settled(&launch).await;
+    assert_eq!(states().await, ["completed", "absent", "completed", "completed"]);
+
+    // Everything back to when it was under way: its steps have run, and do not run again.
+    answer(&launch, "pause all", 0);
+    answer(&launch, &format!("restore point --timestamp {backup} --yes --reason test"), 0);
+    answer(&launch, "resume all --yes", 0);
+    settled(&launch).await;
+    assert_eq!(states().await, ["completed", "completed", "completed", "absent"]);
+    for (name, count) in objects(&sims) {
+        assert_eq!(count, 1, "{name} was made {count} times");
+    }
+    assert_eq!(serve.stop().code(), Some(0));
+}
