@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::ground::Ground;
 use crate::wire::{
-    ActionRecord, ActionStatus, ActionType, BackupList, CircuitState, CircuitStatus, IdempotencyKeys, KeyState, Platform,
-    QueueItems, QueueView, RecentActions, WorkflowList,
+    ActionRecord, ActionStatus, ActionType, BackupList, CircuitState, CircuitStatus, IdempotencyKeys, KeyState,
+    Platform, QueueItems, QueueView, RecentActions, WorkflowList,
 };
 
 /// Placeholders that a variable of the orchestrator's environment answers. None of these is a secret.

@@ -97,7 +97,7 @@ pub(super) fn workflows(
     flows::rebuild(&tx, &moved, moment)?;
     tx.commit()?;
     drop(readable);
-    conn.execute_batch("DETACH then")?;
+    conn.execute_batch("DETACH backup")?;
     snapshot::single_file(&conn)?;
     Ok(effects)
 }
