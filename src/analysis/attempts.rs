@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::lines::Line;
 use crate::wire::{ErrorCode, Platform, Time};
 
-/// The keys that [`attempt`] looks at.
+/// The keys that [`attempt`] looks at, and the one that says where a circuit or a fallback moved to.
 pub const KEYS: &[&str] = &[
     "platform",
     "target",
@@ -28,6 +28,7 @@ pub const KEYS: &[&str] = &[
     "durationMs",
     "executionTime",
     "fingerprint",
+    "to",
 ];
 
 /// Conditions that let tries through and little else, for the log of everything.

@@ -29,14 +29,11 @@ const LAST_PART: u32 = 4;
 
 /// Approvals: what waits for a decision, and deciding
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// List actions that wait for a decision, the most urgent first
     Pending(PendingArgs),
-    /// List decisions that are overdue, about to expire, or expired undecided
     Overdue(OverdueArgs),
-    /// Let actions run that wait for a decision
     Approve(ApproveArgs),
-    /// End actions that wait for a decision without running them
     Reject(RejectArgs),
 }
 

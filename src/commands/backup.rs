@@ -4,19 +4,19 @@ use std::io;
 
 use clap::{Args, Subcommand};
 
+use super::component;
 use super::text::bytes;
 use crate::app::App;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
-use crate::output::{Page, Report, Table};
+use crate::output::{Page, Report};
 use crate::wire::{BackupMade, BackupRequest, BackupVerdict};
 
 /// Backups
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Make a backup while the work goes on
     Create(CreateArgs),
-    /// Restore a backup into a scratch folder and compare
     Verify(VerifyArgs),
 }
 
@@ -100,16 +100,7 @@ pub struct VerifyArgs {
 
 impl Report for BackupVerdict {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let mut table = Table::new(&["STATE", "CHECK", ">TOOK", "SEEN"]);
-        for line in &self.checks {
-            table.row([
-                if line.ok { "OK" } else { "FAIL" }.to_owned(),
-                line.name.clone(),
-                format!("{:.1}ms", line.took_ms),
-                line.detail.clone(),
-            ]);
-        }
-        page.table(&table)?;
+        page.table(&component::table(&self.checks))?;
         let verdict = if self.ok { "can be restored" } else { "cannot be relied on" };
         page.line(format_args!("{} {verdict}", self.id))
     }

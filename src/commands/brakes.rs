@@ -9,15 +9,15 @@ use super::queue::{PauseAllArgs, ResumeAllArgs, pause_all, resume_all};
 
 /// Stop processing
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Pause {
-    /// Stop everything: the queue, intake, schedulers
     All(PauseAllArgs),
 }
 
 /// Go on processing
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Resume {
-    /// End every pause
     All(ResumeAllArgs),
 }
 

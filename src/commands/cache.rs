@@ -12,8 +12,8 @@ use crate::wire::CacheCleared;
 
 /// Cached platform answers
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Forget cached platform answers
     Clear(ClearArgs),
 }
 

@@ -15,12 +15,10 @@ use super::args::{OneOrAll, PlatformArg, SinceArgs, already, count};
 
 /// Circuit breakers: state, history, reset
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Show the state of one circuit, or of all
     Status(StatusArgs),
-    /// Show when circuits opened and closed, and why
     History(HistoryArgs),
-    /// Close an open circuit
     Reset(ResetArgs),
 }
 

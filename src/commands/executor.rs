@@ -15,10 +15,9 @@ use super::restart::{self, RestartArgs};
 
 /// Executors: state, crashes, restart
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Show what one executor, or all of them, are doing
     Status(StatusArgs),
-    /// Restart one platform's executor
     Restart(RestartOneArgs),
 }
 

@@ -21,12 +21,10 @@ const TIMESTAMP: &str = "the key ends in a moment: it is new every time and prev
 
 /// Idempotency keys: list, check, clear
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// List keys, the newest first
     List(ListArgs),
-    /// Explain one key
     Check(CheckArgs),
-    /// Forget one key, so that its work may run again
     Clear(ClearArgs),
 }
 

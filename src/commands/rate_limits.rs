@@ -17,8 +17,8 @@ const WARN_PERCENT: u64 = 80;
 
 /// Rate limits of the platforms
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Show how much of each limit is used
     Status(StatusArgs),
 }
 

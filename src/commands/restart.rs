@@ -22,16 +22,47 @@ const ORDER: [Component; 5] =
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     /// Restart every part, in order
+    ///
+    /// Store, event bus, queue, executors, workers, each once the one before is ready; it stops at the first that does
+    /// not come back. Actions in flight get the drain time to finish; what is left is handed back to the queue.
+    /// Settings that wait take effect; those that differ in your shell are named.
+    ///
+    /// Example: opsctl restart all --drain 30s
     All(RestartArgs),
     /// Reopen the store
+    ///
+    /// Actions in flight get the drain time to finish; what is left is handed back to the queue. Settings that wait
+    /// for this part take effect; those that differ in your shell are named.
+    ///
+    /// Example: opsctl restart database
     Database(RestartArgs),
     /// Restart the event bus
+    ///
+    /// Actions in flight get the drain time to finish; what is left is handed back to the queue. Settings that wait
+    /// for this part take effect; those that differ in your shell are named.
+    ///
+    /// Example: opsctl restart eventbus
     Eventbus(RestartArgs),
     /// Reload the queue from the store
+    ///
+    /// Actions in flight get the drain time to finish; what is left is handed back to the queue. Settings that wait
+    /// for this part take effect; those that differ in your shell are named.
+    ///
+    /// Example: opsctl restart queue
     Queue(RestartArgs),
     /// Restart the executors of all platforms
+    ///
+    /// Actions in flight get the drain time to finish; what is left is handed back to the queue. Settings that wait
+    /// for this part take effect; those that differ in your shell are named.
+    ///
+    /// Example: opsctl restart executors
     Executors(RestartArgs),
     /// Restart the worker pool
+    ///
+    /// Actions in flight get the drain time to finish; what is left is handed back to the queue. Settings that wait
+    /// for this part take effect; those that differ in your shell are named.
+    ///
+    /// Example: opsctl restart workers --drain 30s
     Workers(RestartArgs),
 }
 

@@ -13,8 +13,8 @@ use crate::wire::{Backup, BackupList, PauseRequest, PauseScope, RestorePlan, Res
 
 /// Go back to a point in time
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Put everything back as it was at a moment
     Point(PointArgs),
 }
 

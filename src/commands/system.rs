@@ -17,8 +17,8 @@ use super::text;
 
 /// The whole orchestrator on one screen.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Show everything that matters, worst first
     Status(StatusArgs),
 }
 

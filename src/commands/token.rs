@@ -15,12 +15,10 @@ use crate::wire::{Role, Time, TokenCreated, TokenInfo, TokenRequest};
 
 /// Tokens of the orchestrator.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Make a token and show its value this once
     Create(CreateArgs),
-    /// List the tokens, without their values
     List(ListArgs),
-    /// Stop a token from working
     Revoke(RevokeArgs),
 }
 

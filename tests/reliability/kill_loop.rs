@@ -5,22 +5,17 @@
 //! itself is compared with what the platforms saw.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use opsctl::sandbox::sim::{SimOptions, Sims};
+use opsctl::sandbox::sim::Sims;
 use serde_json::json;
 
-use crate::launch;
-use crate::served::http::Connection;
 use crate::served::{Launch, TempDir, note};
+use crate::writers::{WATCHDOG, Writers, in_flight, rounds, unlimited};
 
 const WRITERS: usize = 6;
 /// Kills when `OPSCTL_KILL_ROUNDS` does not say.
 const ROUNDS: usize = 8;
-/// Ends a run in which nothing moves any more; nothing is measured against it.
-const WATCHDOG: Duration = Duration::from_secs(120);
 
 /// What became of every acknowledged action.
 #[derive(Debug, Default)]
@@ -34,20 +29,12 @@ struct Verdict {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigkill_loses_nothing_and_repeats_nothing() {
-    let rounds =
-        std::env::var("OPSCTL_KILL_ROUNDS").map_or(ROUNDS, |n| n.parse().expect("OPSCTL_KILL_ROUNDS: a number"));
+    let rounds = rounds(ROUNDS);
     let folder = TempDir::new("kill-loop");
-    let sims = Sims::start(SimOptions { limits: false, latency: 5..=25, ..SimOptions::default() })
-        .await
-        .expect("the simulators start");
-    let targets = Arc::new(sims.credentials(folder.path()).expect("credentials"));
-    let mut launch = launch(&folder).envs((*targets).clone()).endpoints(&sims.endpoints()).env("QUEUE_WORKERS", 8);
-    for platform in ["NOTION", "TRELLO", "SLACK", "DRIVE", "SHEETS"] {
-        launch = launch.env(&format!("{platform}_RATE_LIMIT"), 1_000_000);
-    }
+    let (sims, launch, targets) = unlimited(&folder).await;
     let (mut serve, _) = launch.start().await;
 
-    let work = Work::start(&launch, &targets);
+    let work = Writers::start(&launch, WRITERS, "/admin/v1/actions", 2..30, move |n| action(n, &targets));
     let mut kills = 0;
     let started = Instant::now();
     while kills < rounds {
@@ -82,11 +69,6 @@ async fn sigkill_loses_nothing_and_repeats_nothing() {
     drop(serve);
 }
 
-/// Requests that a simulator has not answered yet.
-fn in_flight(sims: &Sims) -> u64 {
-    sims.stats().values().map(|api| api.in_flight).sum()
-}
-
 /// Objects made by the simulators since they started, by name.
 fn objects(sims: &Sims) -> BTreeMap<String, u64> {
     let mut all = BTreeMap::new();
@@ -98,70 +80,6 @@ fn objects(sims: &Sims) -> BTreeMap<String, u64> {
         }
     }
     all
-}
-
-/// The writers and what they were told.
-struct Work {
-    over: Arc<AtomicBool>,
-    acknowledged: Arc<Mutex<Vec<String>>>,
-    writers: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Work {
-    fn start(launch: &Launch, targets: &Arc<BTreeMap<String, String>>) -> Work {
-        let (over, acknowledged) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<String>>>::default());
-        let next = Arc::new(AtomicUsize::new(0));
-        let writers = (0..WRITERS)
-            .map(|_| {
-                let (over, acknowledged, next) = (Arc::clone(&over), Arc::clone(&acknowledged), Arc::clone(&next));
-                let (address, token, targets) = (launch.address, launch.token(), Arc::clone(targets));
-                tokio::spawn(async move {
-                    let mut connection = None;
-                    while !over.load(Ordering::Relaxed) {
-                        let n = next.fetch_add(1, Ordering::Relaxed);
-                        let (id, body) = action(n, &targets);
-                        while !submitted(&mut connection, address, &token, &body).await {
-                            tokio::time::sleep(Duration::from_millis(10)).await;
-                        }
-                        acknowledged.lock().expect("the list").push(id);
-                        tokio::time::sleep(Duration::from_millis(fastrand::u64(2..30))).await;
-                    }
-                })
-            })
-            .collect();
-        Work { over, acknowledged, writers }
-    }
-
-    /// Lets each writer bring its last action through; gives the ids that were acknowledged.
-    async fn finish(self) -> Vec<String> {
-        self.over.store(true, Ordering::Relaxed);
-        for writer in self.writers {
-            tokio::time::timeout(WATCHDOG, writer).await.expect("the last submissions go through").expect("a writer");
-        }
-        std::mem::take(&mut self.acknowledged.lock().expect("the list"))
-    }
-}
-
-/// One try to submit: `true` once it is acknowledged. A lost connection or a full queue means later, under the same id.
-async fn submitted(
-    connection: &mut Option<Connection>,
-    address: std::net::SocketAddr,
-    token: &str,
-    body: &str,
-) -> bool {
-    if connection.is_none() {
-        *connection = Connection::open(address, Some(token)).await.ok();
-    }
-    let Some(open) = connection else { return false };
-    match open.send("POST", "/admin/v1/actions", Some(body)).await {
-        Ok((200..=299, _)) => true,
-        Ok((503, _)) => false,
-        Ok((status, answer)) => panic!("HTTP {status}: {}", String::from_utf8_lossy(&answer)),
-        Err(_) => {
-            *connection = None;
-            false
-        }
-    }
 }
 
 /// The `n`th action: its id, which is also the name of the object it makes, and its JSON.

@@ -10,6 +10,7 @@ mod served;
 mod stopping;
 mod store_faults;
 mod workflow_kills;
+mod writers;
 
 use served::Launch;
 

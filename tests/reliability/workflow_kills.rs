@@ -6,51 +6,37 @@
 //! nothing was made that no state knows of.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use opsctl::clock::Clock;
 use opsctl::platforms::undo::{Done, Seen};
 use opsctl::platforms::{Clients, Credentials, Platform};
-use opsctl::sandbox::sim::{Fault, FaultSpec, SimOptions, Sims};
+use opsctl::sandbox::sim::{Fault, FaultSpec, Sims};
 use opsctl::wire::{StepStatus, UndoStatus, Workflow, WorkflowEventKind, WorkflowEvents, WorkflowStatus, WorkflowStep};
 use serde_json::{Value, json};
 
-use crate::launch;
-use crate::served::http::Connection;
 use crate::served::{Launch, TempDir, note};
+use crate::writers::{WATCHDOG, Writers, in_flight, rounds, unlimited};
 
 const WRITERS: usize = 3;
 /// Kills when `OPSCTL_KILL_ROUNDS` does not say.
 const ROUNDS: usize = 6;
-/// Ends a run in which nothing moves any more; nothing is measured against it.
-const WATCHDOG: Duration = Duration::from_secs(120);
 /// Limit for one look at a platform.
 const LOOK: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_workflows_end_as_their_states_say() {
-    let rounds =
-        std::env::var("OPSCTL_KILL_ROUNDS").map_or(ROUNDS, |n| n.parse().expect("OPSCTL_KILL_ROUNDS: a number"));
+    let rounds = rounds(ROUNDS);
     let folder = TempDir::new("workflow-kills");
-    let sims = Sims::start(SimOptions { limits: false, latency: 5..=25, ..SimOptions::default() })
-        .await
-        .expect("the simulators start");
-    let targets = sims.credentials(folder.path()).expect("credentials");
-    let mut launch = launch(&folder).envs(targets.clone()).endpoints(&sims.endpoints()).env("QUEUE_WORKERS", 8);
-    for platform in ["NOTION", "TRELLO", "SLACK", "DRIVE", "SHEETS"] {
-        launch = launch.env(&format!("{platform}_RATE_LIMIT"), 1_000_000);
-    }
+    let (sims, launch, targets) = unlimited(&folder).await;
     let (mut serve, _) = launch.start().await;
 
-    let work = Work::start(&launch);
+    let work = Writers::start(&launch, WRITERS, "/admin/v1/workflows", 10..80, workflow);
     let (mut kills, mut undoing) = (0, 0);
     let started = Instant::now();
     while kills < rounds {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(20..250))).await;
-        let in_flight: u64 = sims.stats().values().map(|api| api.in_flight).sum();
-        if in_flight == 0 {
+        if in_flight(&sims) == 0 {
             assert!(started.elapsed() < WATCHDOG * u32::try_from(rounds).expect("a number"), "no work is in flight");
             continue;
         }
@@ -129,68 +115,6 @@ fn workflow(n: usize) -> (String, String) {
     steps[4]["dependsOn"] = json!(["file", "card", "page", "row"]);
     let request = json!({ "id": id, "name": "kill loop", "steps": steps });
     (id, request.to_string())
-}
-
-/// The writers and what they were told.
-struct Work {
-    over: Arc<AtomicBool>,
-    accepted: Arc<Mutex<Vec<String>>>,
-    writers: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Work {
-    fn start(launch: &Launch) -> Work {
-        let (over, accepted) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<String>>>::default());
-        let next = Arc::new(AtomicUsize::new(0));
-        let writers = (0..WRITERS)
-            .map(|_| {
-                let (over, accepted, next) = (Arc::clone(&over), Arc::clone(&accepted), Arc::clone(&next));
-                let (address, token) = (launch.address, launch.token());
-                tokio::spawn(async move {
-                    let mut connection = None;
-                    while !over.load(Ordering::Relaxed) {
-                        let (id, body) = workflow(next.fetch_add(1, Ordering::Relaxed));
-                        // Again under the same id until it is acknowledged.
-                        while !submitted(&mut connection, address, &token, &body).await {
-                            tokio::time::sleep(Duration::from_millis(10)).await;
-                        }
-                        accepted.lock().expect("the list").push(id);
-                        tokio::time::sleep(Duration::from_millis(fastrand::u64(10..80))).await;
-                    }
-                })
-            })
-            .collect();
-        Work { over, accepted, writers }
-    }
-
-    async fn finish(self) -> Vec<String> {
-        self.over.store(true, Ordering::Relaxed);
-        for writer in self.writers {
-            tokio::time::timeout(WATCHDOG, writer).await.expect("the last submissions go through").expect("a writer");
-        }
-        std::mem::take(&mut self.accepted.lock().expect("the list"))
-    }
-}
-
-async fn submitted(
-    connection: &mut Option<Connection>,
-    address: std::net::SocketAddr,
-    token: &str,
-    body: &str,
-) -> bool {
-    if connection.is_none() {
-        *connection = Connection::open(address, Some(token)).await.ok();
-    }
-    let Some(open) = connection else { return false };
-    match open.send("POST", "/admin/v1/workflows", Some(body)).await {
-        Ok((200..=299, _)) => true,
-        Ok((503, _)) => false,
-        Ok((status, answer)) => panic!("HTTP {status}: {}", String::from_utf8_lossy(&answer)),
-        Err(_) => {
-            *connection = None;
-            false
-        }
-    }
 }
 
 /// Workflows that are being rolled back.

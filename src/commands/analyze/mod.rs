@@ -22,20 +22,14 @@ use crate::wire::{LineFilter, LogName, LogSource, Platform, Time};
 
 /// Questions over many records.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Group what fails, and say what is new
     Failures(failures::FailuresArgs),
-    /// Tell what retries are worth, and what to change
     Retries(attempts::RetriesArgs),
-    /// Tell where another platform stood in, and whether it worked
     Fallbacks(attempts::FallbacksArgs),
-    /// Tell how reads go, and which ask the same again
     Queries(repeats::QueriesArgs),
-    /// Count what was done twice, and what kept it from being
     Duplicates(repeats::DuplicatesArgs),
-    /// Tell when rate limits were hit, and by what
     RateLimits(attempts::RateLimitsArgs),
-    /// Tell how much of the time a platform worked
     Uptime(uptime::UptimeArgs),
 }
 

@@ -12,8 +12,8 @@ use crate::error::Outcome;
 
 /// Is it healthy.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Check the health of the whole, or of single platforms
     Health(health::HealthArgs),
 }
 

@@ -12,16 +12,12 @@ use crate::wire::RestartPart;
 
 /// Settings of the running service.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Show one setting: its value, where it comes from, what waits for a restart
     Get(show::GetArgs),
-    /// List the settings
     List(show::ListArgs),
-    /// Set settings of the running service
     Set(change::SetArgs),
-    /// Take a setting back to the environment's value or the default
     Unset(change::UnsetArgs),
-    /// Look for settings that cannot work, or not as they should
     Validate(validate::ValidateArgs),
 }
 

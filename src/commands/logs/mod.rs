@@ -30,9 +30,7 @@ pub enum Verb {
     State(lines::StateArgs),
     Fallback(lines::FallbackArgs),
     Workers(lines::WorkersArgs),
-    /// Show what the service wrote about credentials, roles and approvals
     Security(security::SecurityArgs),
-    /// Show what the reasoning engine wrote
     Member2(lines::Member2Args),
 }
 

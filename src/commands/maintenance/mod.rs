@@ -9,8 +9,8 @@ use crate::error::Outcome;
 
 /// The routine checks.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Run the morning check: seven lines against their thresholds
     Daily(daily::DailyArgs),
 }
 

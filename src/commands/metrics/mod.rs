@@ -14,12 +14,10 @@ use crate::settings::parse_duration;
 
 /// Performance, requests, actions.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Compare success, call times and waits with the window before
     Performance(performance::PerformanceArgs),
-    /// Count the requests really sent to each platform
     Requests(requests::RequestsArgs),
-    /// Count actions by platform and type
     Actions(actions::ActionsArgs),
 }
 

@@ -16,20 +16,14 @@ use crate::sandbox::Place;
 
 /// A practice ground with faults on demand
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Start what is missing of the sandbox
     Up(updown::UpArgs),
-    /// Stop the sandbox and keep its state
     Down(updown::DownArgs),
-    /// Show what runs, where, and what to fill into the runbook's lines
     Status(status::StatusArgs),
-    /// Break a platform, or mend it
     Fault(fault::FaultArgs),
-    /// Bring about one of the runbook's issues
     Scenario(scenario::ScenarioArgs),
-    /// Change how much goes on by itself
     Traffic(traffic::TrafficArgs),
-    /// Move the sandbox's clock forward
     Clock(clock::ClockArgs),
     /// Run the simulators and what belongs to them
     #[command(hide = true)]

@@ -11,12 +11,10 @@ use crate::error::Outcome;
 
 /// Stored state
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// List the backups
     Backups(backups::BackupsArgs),
-    /// Rebuild a workflow's state from its execution log
     Rebuild(rebuild::RebuildArgs),
-    /// Put workflow state back as it was in a backup
     Restore(restore::RestoreArgs),
 }
 
