@@ -1,12 +1,9 @@
 //! Approvals: actions that wait for a person's decision.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{ActionType, Platform, Priority, Time};
 
 words! {

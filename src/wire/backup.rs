@@ -1,13 +1,11 @@
 //! Backups: what one holds, what became of a look at one, what a restore would do.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{CheckLine, Time};
 
 words! {

@@ -1,12 +1,9 @@
 //! Circuit breakers.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{Platform, Time};
 
 words! {

@@ -1,13 +1,10 @@
 //! Settings of the running service.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Time;
-use super::action::words;
+use super::words;
 
 words! {
     /// Where a value comes from.

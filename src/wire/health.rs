@@ -1,13 +1,11 @@
 //! Health of the whole and of each executor.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{CircuitState, Platform, Time};
 
 words! {

@@ -1,12 +1,9 @@
 //! Idempotency keys: what each stands for, what it prevented, what collided with it.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{ActionStatus, ActionType, Platform, Time};
 
 words! {

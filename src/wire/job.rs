@@ -1,12 +1,9 @@
 //! Work that takes longer than an answer may: a backup, a restore, a scan. It is started, then asked about.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{ErrorDetail, Time};
 
 words! {

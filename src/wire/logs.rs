@@ -1,13 +1,11 @@
 //! Errors as the log files and `/recent-errors` show them.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{ErrorCode, Platform, Time};
 
 /// One line of an error log.

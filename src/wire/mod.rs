@@ -19,9 +19,9 @@ mod queue;
 mod system;
 mod time;
 mod tokens;
+mod words;
 mod workflow;
 
-pub(crate) use action::words;
 pub use action::*;
 pub use approval::*;
 pub use backup::*;
@@ -38,6 +38,7 @@ pub use queue::*;
 pub use system::*;
 pub use time::*;
 pub use tokens::*;
+pub(crate) use words::words;
 pub use workflow::*;
 
 /// The admin API version this build speaks, lowest and highest.

@@ -1,12 +1,9 @@
 //! The queue: counts, items, dead letters, pauses.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{ActionError, ActionType, Platform, Priority, Time};
 
 /// Items waiting, by priority.

@@ -1,13 +1,11 @@
 //! The service itself: what it is, how its parts are, its host.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{ErrorCode, OverallHealth, Pause, Platform, Time};
 
 words! {

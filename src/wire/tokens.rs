@@ -1,13 +1,10 @@
 //! Tokens, roles, audit.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Time;
-use super::action::words;
+use super::words;
 
 words! {
     /// What a token may do. Each role includes the ones before it.

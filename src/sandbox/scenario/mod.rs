@@ -7,12 +7,10 @@ mod workflows;
 
 pub use clear::clear;
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::ground::Ground;
