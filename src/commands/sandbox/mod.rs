@@ -4,6 +4,7 @@ mod clock;
 mod fault;
 mod host;
 mod scenario;
+mod sims;
 mod status;
 mod traffic;
 mod updown;
@@ -28,6 +29,9 @@ pub enum Verb {
     /// Run the simulators and what belongs to them
     #[command(hide = true)]
     Host(host::HostArgs),
+    /// Run the simulators alone
+    #[command(hide = true)]
+    Sims(sims::SimsArgs),
 }
 
 impl Verb {
@@ -42,6 +46,7 @@ impl Verb {
             Self::Traffic(args) => args.run(app).await,
             Self::Clock(args) => args.run(app).await,
             Self::Host(args) => args.run(app).await,
+            Self::Sims(args) => args.run(app).await,
         }
     }
 }

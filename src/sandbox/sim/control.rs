@@ -2,6 +2,20 @@
 //!
 //! On loopback only, for requests that name a loopback host and carry the token made at the start: a web page in the
 //! operator's browser can reach neither.
+//!
+//! | route | what it does |
+//! | --- | --- |
+//! | `GET /state` | addresses, faults, limits, feeds, latency, clock |
+//! | `GET /stats`, `DELETE /stats` | what came in and what came of it, by API ([`super::ApiStats`]); counts anew |
+//! | `GET /contents/{api}` | everything the platform holds, in the simulator's own shape |
+//! | `POST /contents/{api}` | makes a Notion database or a Trello board of any size, with duplicates ([`Bulk`]) |
+//! | `GET`, `POST /faults`, `DELETE /faults?api=&id=` | what goes wrong on purpose ([`FaultSpec`] with its `api`) |
+//! | `POST /limits` | the vendors' rate limits ([`LimitSettings`]) |
+//! | `POST /latency` | `minMs` and `maxMs` of each answer |
+//! | `POST /clock` | `offsetMs` of the clock all simulators share |
+//! | `POST /credentials/mint`, `/credentials/revoke` | one more good credential of an `api`; the end of all, or of `value` |
+//! | `POST /feeds/{vendor}` | what a status feed says ([`Feed`]) |
+//! | `POST /save`, `POST /shutdown` | writes the state file; ends the simulators |
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +31,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::Api;
+use super::bulk::Bulk;
 use super::door::lock;
 use super::faults::FaultSpec;
 use super::hub::Hub;
@@ -78,6 +93,7 @@ pub(super) fn router(steering: Steering, more: Router) -> Router {
         .route("/credentials/revoke", post(revoke))
         .route("/credentials/mint", post(mint))
         .route("/feeds/{vendor}", post(feed))
+        .route("/contents/{api}", get(contents).post(fill))
         .route("/save", post(save))
         .route("/shutdown", post(shutdown))
         .with_state(steering.clone())
@@ -227,6 +243,14 @@ async fn feed(
     let refused = |why| Refused(StatusCode::BAD_REQUEST, why);
     lock(&hub.feeds).set(&vendor, feed, hub.clock.now()).map_err(refused)?;
     Ok(axum::Json(json!({"vendor": vendor, "feed": lock(&hub.feeds).get(&vendor)})))
+}
+
+async fn contents(State(Steering { hub, .. }): State<Steering>, Path(api): Path<Api>) -> Answer {
+    Ok(axum::Json(hub.contents(api)?))
+}
+
+async fn fill(State(Steering { hub, .. }): State<Steering>, Path(api): Path<Api>, Body(bulk): Body<Bulk>) -> Answer {
+    Ok(axum::Json(hub.fill(api, &bulk)?))
 }
 
 async fn save(State(Steering { hub, state_file, .. }): State<Steering>) -> Answer {

@@ -7,6 +7,7 @@
 //! A [`Sims`] lives in the process that starts it; other processes steer it through its control API (`control`).
 
 mod api;
+mod bulk;
 mod control;
 mod door;
 mod drive;
@@ -38,6 +39,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 pub use api::Api;
+pub use bulk::Bulk;
 pub use control::TOKEN_HEADER;
 pub use faults::{ActiveFault, Fault, FaultSpec};
 pub use limits::LimitSettings;
@@ -244,6 +246,18 @@ impl Sims {
         self.hub.environment(key_dir, &token_uri)
     }
 
+    /// Writes where the simulators are and what they accept into a file with mode 0600, for other programs: the
+    /// `endpoints`, the `control` API's address and token, and the `environment` with the credentials, whose key file
+    /// is put beside it.
+    pub fn introduce(&self, path: &Path) -> anyhow::Result<()> {
+        let description = serde_json::json!({
+            "endpoints": self.endpoints(),
+            "control": {"url": self.control_url(), "header": TOKEN_HEADER, "token": self.control_token.expose()},
+            "environment": self.credentials(path.parent().unwrap_or(Path::new(".")))?,
+        });
+        snapshot::write_private(path, &serde_json::to_vec_pretty(&description)?)
+    }
+
     /// Ends every credential of an API that is good now, and tells how many there were.
     pub fn revoke(&self, api: impl Into<Api>) -> usize {
         lock(&self.hub.keys).revoke(api.into(), None)
@@ -252,6 +266,12 @@ impl Sims {
     /// Makes one more good credential; [`Sims::credentials`] hands out the newest.
     pub fn mint(&self, api: impl Into<Api>) -> Option<Secret> {
         lock(&self.hub.keys).mint(api.into()).map(Secret::new)
+    }
+
+    /// Makes a database or a board with so many items, and tells its ids: `database` and `dataSources`, or `board` and
+    /// `lists`.
+    pub fn fill(&self, api: impl Into<Api>, bulk: &Bulk) -> anyhow::Result<serde_json::Value> {
+        self.hub.fill(api.into(), bulk)
     }
 
     /// Writes the whole state into one file with mode 0600, in one step.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::api::Api;
+use super::bulk::Bulk;
 use super::door::{Door, lock};
 use super::drive::Drive;
 use super::faults::{ActiveFault, FaultSpec, Faults};
@@ -27,7 +28,7 @@ use super::{SimOptions, google};
 use crate::wire::Time;
 
 /// Moves when the file's shape does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Everything that is kept.
 #[derive(Serialize, Deserialize)]
@@ -186,6 +187,30 @@ impl Hub {
         Ok(())
     }
 
+    /// Makes content in bulk.
+    pub(super) fn fill(&self, api: Api, bulk: &Bulk) -> anyhow::Result<serde_json::Value> {
+        bulk.ensure_valid().map_err(anyhow::Error::msg)?;
+        match api {
+            Api::Notion => Ok(lock(&self.notion).fill(bulk, self.clock.now())),
+            Api::Trello => Ok(lock(&self.trello).fill(bulk, self.clock.now())),
+            other => bail!("{other} is not filled in bulk; notion and trello are"),
+        }
+    }
+
+    /// What a platform holds, in the simulator's own shape: for comparing before and after.
+    pub(super) fn contents(&self, api: Api) -> anyhow::Result<serde_json::Value> {
+        Ok(match api {
+            Api::Notion => serde_json::to_value(&*lock(&self.notion))?,
+            Api::Trello => serde_json::to_value(&*lock(&self.trello))?,
+            Api::Slack => serde_json::to_value(&*lock(&self.slack))?,
+            Api::Drive => serde_json::to_value(&*lock(&self.drive))?,
+            Api::Sheets => serde_json::to_value(&*lock(&self.sheets))?,
+            Api::Status => serde_json::to_value(&*lock(&self.feeds))?,
+            // Credentials are no content.
+            Api::Google => bail!("{api} holds credentials only"),
+        })
+    }
+
     pub(super) fn reset_stats(&self) {
         for stats in lock(&self.stats).values_mut() {
             let in_flight = stats.in_flight;
@@ -228,7 +253,7 @@ impl Hub {
 }
 
 /// Writes a file that only its owner may read; readers see the old one or the new one, never half.
-fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+pub(super) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let partial = path.with_extension("partial");
     let _ = std::fs::remove_file(&partial);
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;

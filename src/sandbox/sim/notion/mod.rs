@@ -1,11 +1,13 @@
-//! Notion: databases with one data source each, pages, blocks.
+//! Notion: databases with their data sources, pages, blocks, comments.
 //!
 //! A quirk kept on purpose: `created_time` and `last_edited_time` are cut down to the minute, as Notion's are. Who
 //! looks for a page "created since" must cut the same way.
 
+mod comments;
 mod pages;
 mod props;
 mod query;
+mod rows;
 mod seed;
 mod shapes;
 
@@ -39,6 +41,8 @@ pub(super) struct Notion {
     sources: BTreeMap<String, Source>,
     pages: HashMap<String, Page>,
     blocks: HashMap<String, Vec<Value>>,
+    /// As they are answered, by the page they are on.
+    comments: HashMap<String, Vec<Value>>,
     /// Exact texts of title and text properties to the pages that have, or once had, them.
     #[serde(skip)]
     texts: HashMap<String, Vec<String>>,
@@ -54,7 +58,8 @@ struct Person {
 #[derive(Debug, Serialize, Deserialize)]
 struct Database {
     title: String,
-    source: String,
+    /// At least one.
+    sources: Vec<String>,
     parent: String,
     created: Time,
 }
@@ -66,7 +71,7 @@ struct Source {
     title: String,
     created: Time,
     schema: Map<String, Value>,
-    /// Pages in the order they were made.
+    /// Pages in the order they were made; none is ever taken out, so a place in it is a cursor.
     pages: Vec<String>,
 }
 
@@ -111,6 +116,9 @@ pub(super) fn operation(call: &Call) -> Operation {
     match (call.method.as_str(), call.segments().as_slice()) {
         ("GET", ["v1", "users", "me"]) => Operation::read("users.me"),
         ("GET", ["v1", "users"]) => Operation::read("users.list"),
+        ("GET", ["v1", "users", _]) => Operation::read("users.retrieve"),
+        ("GET", ["v1", "comments"]) => Operation::read("comments.list"),
+        ("POST", ["v1", "comments"]) => Operation::create("comments.create"),
         ("POST", ["v1", "search"]) => Operation::read("search"),
         ("GET", ["v1", "databases", _]) => Operation::read("databases.retrieve"),
         ("POST", ["v1", "databases", _, "query"]) => Operation::read("databases.query"),
@@ -226,6 +234,7 @@ impl Notion {
             sources: BTreeMap::new(),
             pages: HashMap::new(),
             blocks: HashMap::new(),
+            comments: HashMap::new(),
             texts: HashMap::new(),
         }
     }
@@ -249,17 +258,23 @@ impl Notion {
         let reply = match (call.method.as_str(), call.segments().as_slice()) {
             ("GET", ["v1", "users", "me"]) => Reply::ok(&self.me()),
             ("GET", ["v1", "users"]) => Reply::ok(&self.users(call)?),
+            ("GET", ["v1", "users", id]) => Reply::ok(&self.user(&dashed(id)?)?),
+            ("GET", ["v1", "comments"]) => Reply::ok(&self.comments(call)?),
+            ("POST", ["v1", "comments"]) => self.comment(&body, now)?,
             ("POST", ["v1", "search"]) => self.search(&body, version)?,
             ("GET", ["v1", "databases", id]) => {
                 let id = dashed(id)?;
                 if !self.databases.contains_key(&id) {
                     return Err(not_found("database", &id));
                 }
+                if version < Version::SOURCES {
+                    self.only_source(&id)?;
+                }
                 Reply::ok(&self.database(&id, version))
             }
             ("POST", ["v1", "databases", id, "query"]) if version < Version::SOURCES => {
                 let id = dashed(id)?;
-                let source = self.databases.get(&id).ok_or_else(|| not_found("database", &id))?.source.clone();
+                let source = self.only_source(&id)?;
                 self.query(&source, &body, version)?
             }
             ("GET", ["v1", "data_sources", id]) if version >= Version::SOURCES => {
@@ -289,8 +304,7 @@ impl Notion {
                 let id = self.known_page(id)?;
                 let blocks = self.blocks.get(&id).cloned().unwrap_or_default();
                 let ids: Vec<String> = blocks.iter().map(|b| b["id"].as_str().unwrap_or_default().to_owned()).collect();
-                let size = call.arg("page_size").map(|s| json!(s.parse::<u64>().unwrap_or(0)));
-                let (range, next) = page_of(&ids, call.arg("start_cursor"), size.as_ref())?;
+                let (range, next) = page_of_call(&ids, call)?;
                 Reply::ok(&list(&blocks[range], next, "block"))
             }
             ("PATCH", ["v1", "blocks", id, "children"]) => {
@@ -308,9 +322,24 @@ impl Notion {
         if self.pages.contains_key(&id) { Ok(id) } else { Err(not_found("page", &id)) }
     }
 
+    /// The data source of a database that has no other: who knows of none cannot say which is meant.
+    fn only_source(&self, database: &str) -> Result<String, Reply> {
+        let database = self.databases.get(database).ok_or_else(|| not_found("database", database))?;
+        if let [only] = database.sources.as_slice() {
+            return Ok(only.clone());
+        }
+        let more = json!({
+            "error_type": "multiple_data_sources_for_database",
+            "child_data_source_ids": database.sources,
+            "minimum_api_version": VERSIONS[Version::SOURCES.0],
+        });
+        let message = "Databases with multiple data sources are not supported in this API version.";
+        Err(error_with(400, "validation_error", message, Some(&more)))
+    }
+
     fn index(&mut self, id: &str) {
         let Some(page) = self.pages.get(id) else { return };
-        for text in page.properties.values().filter_map(props::plain_text) {
+        for text in page.properties.values().filter_map(props::plain_text).filter(|text| !text.is_empty()) {
             let at = self.texts.entry(text).or_default();
             if at.last().is_none_or(|last| last != id) {
                 at.push(id.to_owned());
@@ -319,29 +348,40 @@ impl Notion {
     }
 }
 
+/// How many results are asked for.
+fn page_size(size: Option<&Value>) -> Result<usize, Reply> {
+    match size {
+        None | Some(Value::Null) => Ok(PAGE),
+        Some(size) => match size.as_u64().map(usize::try_from) {
+            Some(Ok(size)) if (1..=PAGE).contains(&size) => Ok(size),
+            _ => Err(invalid(format!(
+                "body failed validation: body.page_size should be ≤ `{PAGE}` and ≥ `1`, instead was `{size}`."
+            ))),
+        },
+    }
+}
+
+fn bad_cursor(cursor: &str) -> Reply {
+    invalid(format!("The start_cursor provided is invalid: {cursor}"))
+}
+
+/// One page of a list of ids that is asked for in the query string: the range, and the cursor of the next page, which
+/// is its first id.
+fn page_of_call(ids: &[String], call: &Call) -> Result<(std::ops::Range<usize>, Option<String>), Reply> {
+    let size = call.arg("page_size").map(|s| json!(s.parse::<u64>().unwrap_or(0)));
+    page_of(ids, call.arg("start_cursor"), size.as_ref())
+}
+
 /// One page of a list of ids: the range, and the cursor of the next page, which is its first id.
 fn page_of(
     ids: &[String],
     cursor: Option<&str>,
     size: Option<&Value>,
 ) -> Result<(std::ops::Range<usize>, Option<String>), Reply> {
-    let size = match size {
-        None | Some(Value::Null) => PAGE,
-        Some(size) => match size.as_u64().map(usize::try_from) {
-            Some(Ok(size)) if (1..=PAGE).contains(&size) => size,
-            _ => {
-                return Err(invalid(format!(
-                    "body failed validation: body.page_size should be ≤ `{PAGE}` and ≥ `1`, instead was `{size}`."
-                )));
-            }
-        },
-    };
+    let size = page_size(size)?;
     let start = match cursor {
         None => 0,
-        Some(cursor) => ids
-            .iter()
-            .position(|id| id == cursor)
-            .ok_or_else(|| invalid(format!("The start_cursor provided is invalid: {cursor}")))?,
+        Some(cursor) => ids.iter().position(|id| id == cursor).ok_or_else(|| bad_cursor(cursor))?,
     };
     let end = (start + size).min(ids.len());
     Ok((start..end, ids.get(end).cloned()))

@@ -31,23 +31,13 @@ impl Notion {
             None => props::title_only(&given)?,
         };
         let children = body.get("children").or_else(|| body.get("content")).cloned().unwrap_or_else(|| json!([]));
-        let page = Page {
-            source: source.clone(),
-            parent_page,
-            created: now,
-            edited: now,
-            in_trash: false,
-            properties,
-            icon: body.get("icon").cloned().unwrap_or(Value::Null),
-            cover: body.get("cover").cloned().unwrap_or(Value::Null),
-        };
+        let mut page = Page::new(source, parent_page, properties, now);
+        for (name, slot) in [("icon", &mut page.icon), ("cover", &mut page.cover)] {
+            *slot = body.get(name).cloned().unwrap_or(Value::Null);
+        }
         props::ensure_blocks(&children)?;
         let created = Created { name: props::title_of(&page.properties), markers: props::markers(&page.properties) };
-        self.pages.insert(id.clone(), page);
-        if let Some(source) = source.and_then(|s| self.sources.get_mut(&s)) {
-            source.pages.push(id.clone());
-        }
-        self.index(&id);
+        self.put(id.clone(), page);
         self.append(&id, &children, now)?;
         Ok(Reply::ok(&self.page(&id, version)).created(created))
     }
@@ -64,8 +54,7 @@ impl Notion {
         }
         if let Some(id) = named("database_id") {
             let id = dashed(id)?;
-            let database = self.databases.get(&id).ok_or_else(|| not_found("database", &id))?;
-            return Ok((Some(database.source.clone()), String::new()));
+            return Ok((Some(self.only_source(&id)?), String::new()));
         }
         if let Some(id) = named("page_id") {
             return Ok((None, self.known_page(id)?));

@@ -52,7 +52,8 @@ pub(super) fn title_only(given: &Value) -> Result<Map<String, Value>, Reply> {
     let mut properties = Map::new();
     let title = given.get("title").cloned().unwrap_or_else(|| json!([]));
     let items = title.get("title").unwrap_or(&title);
-    properties.insert("title".into(), json!({"id": "title", "type": "title", "title": rich_text("title", items)?}));
+    properties
+        .insert("title".into(), json!({"id": "title", "type": "title", "title": compact(rich_text("title", items)?)}));
     Ok(properties)
 }
 
@@ -70,7 +71,7 @@ fn normal(name: &str, property: &mut Value, ids: &mut Ids, given: &Value) -> Res
     let kind = text(&property["type"]).to_owned();
     let Some(value) = given.get(&kind) else { return Err(invalid(format!("{name} is expected to be {kind}."))) };
     let stored = match kind.as_str() {
-        "title" | "rich_text" => Value::Array(rich_text(&format!("{name}.{kind}"), value)?),
+        "title" | "rich_text" => compact(rich_text(&format!("{name}.{kind}"), value)?),
         "select" | "status" if value.is_null() => Value::Null,
         "select" | "status" => option(name, property, &kind, ids, value)?,
         "multi_select" => {
@@ -219,10 +220,33 @@ pub(super) fn kind_of_block(block: &Value) -> Option<&str> {
     }
 }
 
+/// Rich text as it is kept: an item without link and formatting is its text alone, a tenth of the shape it is shown in.
+fn compact(items: Vec<Value>) -> Value {
+    let kept = |item: Value| match item["plain_text"].as_str() {
+        Some(content) if item == plain(content, None) => json!(content),
+        _ => item,
+    };
+    items.into_iter().map(kept).collect()
+}
+
+/// Property values in the answer's shape.
+pub(super) fn shown(properties: &Map<String, Value>) -> Map<String, Value> {
+    let mut shown = properties.clone();
+    for property in shown.values_mut() {
+        let kind = if property["type"] == "title" { "title" } else { "rich_text" };
+        for item in property.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(content) = item.as_str() {
+                *item = plain(content, None);
+            }
+        }
+    }
+    shown
+}
+
 /// The text of a title or text value.
 pub(super) fn plain_text(value: &Value) -> Option<String> {
     let items = value.get("title").or_else(|| value.get("rich_text"))?.as_array()?;
-    Some(items.iter().filter_map(|i| i["plain_text"].as_str()).collect())
+    Some(items.iter().filter_map(|i| i.as_str().or_else(|| i["plain_text"].as_str())).collect())
 }
 
 /// The title.

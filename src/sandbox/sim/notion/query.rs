@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use serde_json::{Value, json};
 
 use super::props::{known_members, plain_text, text, title_of};
-use super::{Notion, Page, Version, invalid, list, page_of};
+use super::rows::{Cursor, minute, walk};
+use super::{Notion, Page, Version, invalid, list, page_of, page_size};
 use crate::sandbox::sim::api::Reply;
 use crate::wire::Time;
 
@@ -21,34 +22,47 @@ impl Notion {
             ensure_filter(filter, schema)?;
         }
         let trash = body.get("in_trash").and_then(Value::as_bool).unwrap_or(false);
-        let fits = |id: &&String| {
-            self.pages.get(*id).is_some_and(|page| {
-                page.source.as_deref() == Some(source)
-                    && page.in_trash == trash
-                    && filter.is_none_or(|filter| matches(filter, page))
-            })
-        };
-        // Newest first unless sorted.
+        let size = page_size(body.get("page_size"))?;
+        let cursor = body["start_cursor"].as_str().map(Cursor::read).transpose()?;
+        let seen = cursor.map_or(0, |cursor| cursor.seen);
         let rows = &self.sources[source].pages;
-        let mut found: Vec<&String> = match filter.and_then(exact_text) {
-            Some(text) => self.texts.get(text).into_iter().flatten().rev().filter(fits).collect(),
-            None => rows.iter().rev().filter(fits).collect(),
+        let fits = |row: &usize| {
+            let page = &self.pages[&rows[*row]];
+            page.in_trash == trash && filter.is_none_or(|filter| matches(filter, page))
         };
-        for sort in body["sorts"].as_array().into_iter().flatten().rev() {
-            let descending = sort["direction"] == "descending";
-            found.sort_by(|a, b| {
-                let order = compare(sort, &self.pages[*a], &self.pages[*b]);
-                if descending { order.reverse() } else { order }
-            });
-        }
-        let cut = found.len() > CUT_OFF;
-        found.truncate(CUT_OFF);
-        let ids: Vec<String> = found.into_iter().cloned().collect();
-        let (range, next) = page_of(&ids, body["start_cursor"].as_str(), body.get("page_size"))?;
-        let pages: Vec<Value> = ids[range].iter().map(|id| self.page(id, version)).collect();
+        let sorts = body["sorts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // Newest first unless sorted.
+        let by_creation = match sorts {
+            [] => Some(false),
+            [sort] if sort["timestamp"] == "created_time" => Some(sort["direction"] != "descending"),
+            _ => None,
+        };
+        let exact = filter.and_then(exact_text);
+        let found: Vec<usize> = match by_creation.filter(|_| exact.is_none()) {
+            // One more than is shown: it tells whether there is a next page, and where that begins.
+            Some(ascending) => walk(self.window(rows, filter), ascending, cursor, size + 1, fits),
+            None => {
+                let places =
+                    exact.map_or_else(|| self.window(rows, filter).collect(), |text| self.places(source, text));
+                let mut all: Vec<usize> = places.into_iter().rev().filter(fits).collect();
+                for sort in sorts.iter().rev() {
+                    let descending = sort["direction"] == "descending";
+                    all.sort_by(|a, b| {
+                        let order = compare(sort, &self.pages[&rows[*a]], &self.pages[&rows[*b]]);
+                        if descending { order.reverse() } else { order }
+                    });
+                }
+                let start = cursor.map_or(0, |c| all.iter().position(|row| *row == c.row).unwrap_or(c.seen));
+                all.split_off(start.min(all.len()))
+            }
+        };
+        let shown = size.min(CUT_OFF.saturating_sub(seen)).min(found.len());
+        let pages: Vec<Value> = found[..shown].iter().map(|row| self.page(&rows[*row], version)).collect();
+        let cut = seen + shown >= CUT_OFF && found.len() > shown;
+        let next = found.get(shown).filter(|_| !cut).map(|row| Cursor { row: *row, seen: seen + shown }.write());
         let kind = if version >= Version::SOURCES { "page_or_data_source" } else { "page_or_database" };
-        let mut answer = list(&pages, next.clone(), kind);
-        if cut && next.is_none() {
+        let mut answer = list(&pages, next, kind);
+        if cut {
             answer["request_status"] = json!({"type": "incomplete", "incomplete_reason": "query_result_limit_reached"});
         }
         Ok(Reply::ok(&answer))
@@ -128,8 +142,7 @@ fn matches(filter: &Value, page: &Page) -> bool {
     }
     if let Some(kind) = filter.get("timestamp").and_then(Value::as_str) {
         let time = if kind == "created_time" { page.created } else { page.edited };
-        let minute = Time(time.0 - time.0.rem_euclid(60_000));
-        return compare_time(&filter[kind], Some(minute));
+        return compare_time(&filter[kind], Some(minute(time)));
     }
     let name = text(&filter["property"]);
     let value = page.properties.iter().find(|(n, p)| *n == name || p["id"] == name).map(|(_, p)| p);
@@ -188,7 +201,7 @@ fn match_text(condition: &Value, exact: &str) -> bool {
     })
 }
 
-fn parse_time(value: &Value) -> Option<Time> {
+pub(super) fn parse_time(value: &Value) -> Option<Time> {
     let text = value.as_str()?;
     text.parse().ok().or_else(|| format!("{text}T00:00:00Z").parse().ok())
 }

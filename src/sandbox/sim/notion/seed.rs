@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{Database, Notion, Page, Source, props};
+use crate::sandbox::sim::bulk::Bulk;
 use crate::wire::Time;
 
 /// Titles of the tasks; the last six repeat earlier ones in another case or spacing.
@@ -96,7 +97,13 @@ impl Notion {
 
     fn add_database(&mut self, home: &str, title: &str, schema: &Value, created: Time) -> String {
         let (id, source) = (self.ids.uuid(), self.ids.uuid());
-        let database = Database { title: title.into(), source: source.clone(), parent: home.into(), created };
+        let database = Database { title: title.into(), sources: Vec::new(), parent: home.into(), created };
+        self.databases.insert(id.clone(), database);
+        self.add_source(&id, source.clone(), title, schema, created);
+        source
+    }
+
+    fn add_source(&mut self, database: &str, id: String, title: &str, schema: &Value, created: Time) {
         let mut named = Map::new();
         for (name, property) in schema.as_object().into_iter().flatten() {
             let id = if property["type"] == "title" { "title".to_owned() } else { self.ids.alnum(4) };
@@ -106,10 +113,31 @@ impl Notion {
             property["description"] = Value::Null;
             named.insert(name.clone(), property);
         }
-        let rows = Source { database: id.clone(), title: title.into(), created, schema: named, pages: Vec::new() };
-        self.databases.insert(id, database);
-        self.sources.insert(source.clone(), rows);
-        source
+        let rows = Source { database: database.into(), title: title.into(), created, schema: named, pages: Vec::new() };
+        self.sources.insert(id.clone(), rows);
+        if let Some(database) = self.databases.get_mut(database) {
+            database.sources.push(id);
+        }
+    }
+
+    /// A database of `count` rows, made `apart` one after the other up to `now` and dealt out to `sources` data sources.
+    /// The last `duplicates` rows repeat the titles of the first, in another case and spacing.
+    pub(crate) fn fill(&mut self, bulk: &Bulk, now: Time) -> Value {
+        let created = now.minus(bulk.age());
+        let home = self.add_page(None, String::new(), &json!({"title": bulk.title}), created);
+        let schema = json!({"Name": {"type": "title", "title": {}}, "Due": {"type": "date", "date": {}}});
+        let first = self.add_database(&home, &bulk.title, &schema, created);
+        let database = self.sources[&first].database.clone();
+        for n in 1..bulk.sources {
+            let id = self.ids.uuid();
+            self.add_source(&database, id, &format!("{} {}", bulk.title, n + 1), &schema, created);
+        }
+        let sources = self.databases[&database].sources.clone();
+        for (n, source) in (0..bulk.count).zip(sources.iter().cycle()) {
+            let properties = json!({"Name": {"title": [{"text": {"content": bulk.name(n)}}]}});
+            self.add_page(Some(source), String::new(), &properties, bulk.made(n, now));
+        }
+        json!({"database": database, "dataSources": sources})
     }
 
     /// A row of `source`, or a page under another.
@@ -119,21 +147,8 @@ impl Notion {
             None => props::title_only(&json!({"title": [{"text": {"content": properties["title"]}}]})),
         };
         let id = self.ids.uuid();
-        let page = Page {
-            source: source.map(str::to_owned),
-            parent_page,
-            created,
-            edited: created,
-            in_trash: false,
-            properties: properties.unwrap_or_default(),
-            icon: Value::Null,
-            cover: Value::Null,
-        };
-        self.pages.insert(id.clone(), page);
-        if let Some(source) = source.and_then(|s| self.sources.get_mut(s)) {
-            source.pages.push(id.clone());
-        }
-        self.index(&id);
+        let page = Page::new(source.map(str::to_owned), parent_page, properties.unwrap_or_default(), created);
+        self.put(id.clone(), page);
         id
     }
 

@@ -1,19 +1,22 @@
 //! Objects as the API answers them, by version.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::props::{kind_of_block, plain, rich_text, text, title_of};
-use super::{Notion, Version, list, page_of};
+use super::props::{self, kind_of_block, plain, rich_text, text, title_of};
+use super::rows::minute;
+use super::{Notion, Person, Version, list, not_found, page_of_call};
 use crate::sandbox::sim::api::{Call, Reply};
 use crate::wire::Time;
 
-/// A time cut down to the minute.
-pub(super) fn minute(time: Time) -> Value {
-    json!(Time(time.0 - time.0.rem_euclid(60_000)))
+pub(super) fn user(id: &str) -> Value {
+    json!({"object": "user", "id": id})
 }
 
-fn user(id: &str) -> Value {
-    json!({"object": "user", "id": id})
+fn person(person: &Person) -> Value {
+    json!({
+        "object": "user", "id": person.id, "name": person.name, "avatar_url": null, "type": "person",
+        "person": {"email": person.email},
+    })
 }
 
 /// A block as it is answered.
@@ -84,21 +87,18 @@ impl Notion {
     }
 
     pub(super) fn users(&self, call: &Call) -> Result<Value, Reply> {
-        let mut users: Vec<Value> = self
-            .people
-            .iter()
-            .map(|p| {
-                json!({
-                    "object": "user", "id": p.id, "name": p.name, "avatar_url": null, "type": "person",
-                    "person": {"email": p.email},
-                })
-            })
-            .collect();
+        let mut users: Vec<Value> = self.people.iter().map(person).collect();
         users.push(self.me());
         let ids: Vec<String> = users.iter().map(|u| text(&u["id"]).to_owned()).collect();
-        let size = call.arg("page_size").map(|s| json!(s.parse::<u64>().unwrap_or(0)));
-        let (range, next) = page_of(&ids, call.arg("start_cursor"), size.as_ref())?;
+        let (range, next) = page_of_call(&ids, call)?;
         Ok(list(&users[range], next, "user"))
+    }
+
+    pub(super) fn user(&self, id: &str) -> Result<Value, Reply> {
+        if id == self.bot {
+            return Ok(self.me());
+        }
+        self.people.iter().find(|p| p.id == id).map(person).ok_or_else(|| not_found("user", id))
     }
 
     /// A database; before data sources it had the schema itself.
@@ -121,9 +121,10 @@ impl Notion {
             "public_url": null,
         });
         if version >= Version::SOURCES {
-            out["data_sources"] = json!([{"id": database.source, "name": database.title}]);
+            let named = |id: &String| json!({"id": id, "name": self.sources[id].title});
+            out["data_sources"] = database.sources.iter().map(named).collect();
         } else {
-            out["properties"] = Value::Object(self.sources[&database.source].schema.clone());
+            out["properties"] = Value::Object(self.sources[&database.sources[0]].schema.clone());
         }
         if version < Version::TRASH_ONLY {
             out["archived"] = json!(false);
@@ -169,7 +170,6 @@ impl Notion {
             None => json!({"type": "page_id", "page_id": page.parent_page}),
         };
         let title = title_of(&page.properties);
-        let properties: Map<String, Value> = page.properties.clone();
         let mut out = json!({
             "object": "page",
             "id": id,
@@ -183,7 +183,7 @@ impl Notion {
             "in_trash": page.in_trash,
             "is_archived": false,
             "is_locked": false,
-            "properties": properties,
+            "properties": props::shown(&page.properties),
             "url": format!("https://www.notion.so/{}", slug(&title, id)),
             "public_url": null,
         });

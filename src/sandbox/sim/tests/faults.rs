@@ -223,6 +223,13 @@ async fn the_control_api_steers_and_is_guarded() {
     let clock = ask(Method::POST, "/clock", &key, json!({"offsetMs": 5000})).await.1;
     assert_eq!(clock["offsetMs"], 5000);
     assert_eq!(ask(Method::GET, "/stats", &key, Value::Null).await.1["apis"]["notion"]["requests"], 2);
+    let (_, made) = ask(Method::POST, "/contents/trello", &key, json!({"count": 3, "duplicates": 1})).await;
+    let (_, contents) = ask(Method::GET, "/contents/trello", &key, Value::Null).await;
+    let of_board = contents["cards"].as_object().unwrap().values().filter(|card| card["board"] == made["board"]);
+    assert_eq!(of_board.count(), 3);
+    for (path, bulk) in [("trello", json!({"count": 1, "duplicates": 1})), ("status", json!({"count": 1}))] {
+        assert_eq!(ask(Method::POST, &format!("/contents/{path}"), &key, bulk).await.0, 422);
+    }
     assert_eq!(ask(Method::POST, "/save", &key, Value::Null).await.0, 200);
     assert!(file.exists());
     assert_eq!(ask(Method::POST, "/shutdown", &key, Value::Null).await.0, 200);

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::World;
-use crate::sandbox::sim::Api;
+use crate::sandbox::sim::{Api, Bulk};
 
 async fn tasks(world: &World) -> String {
     let path = format!("/v1/databases/{}", world.var("NOTION_DATABASE_ID"));
@@ -103,4 +103,89 @@ async fn what_is_wrong_with_a_request_is_named() {
     let missing = world.notion(Method::GET, "/v1/pages/59833787-2cf9-4fdf-8782-e53db20768a5", None).await;
     assert_eq!((missing.status, &missing.json["code"]), (404, &json!("object_not_found")));
     assert_eq!(world.sims.stats_of(Api::Notion).writes, 0);
+}
+
+/// The rows of a source in the order a query gives them, and the last answer.
+async fn rows(world: &World, source: &str, query: Value) -> (Vec<Value>, Value) {
+    let path = format!("/v1/data_sources/{source}/query");
+    let (mut seen, mut body) = (Vec::new(), query);
+    loop {
+        let answer = world.notion(Method::POST, &path, Some(body.clone())).await.json;
+        seen.extend(answer["results"].as_array().unwrap().iter().cloned());
+        if answer["has_more"] == false {
+            return (seen, answer);
+        }
+        body["start_cursor"] = answer["next_cursor"].clone();
+    }
+}
+
+#[tokio::test]
+async fn a_query_ends_after_ten_thousand_rows_and_a_window_goes_on() {
+    let world = World::start().await;
+    let bulk: Bulk = serde_json::from_value(json!({"count": 10_050, "duplicates": 3})).unwrap();
+    let made = world.sims.fill(Api::Notion, &bulk).unwrap();
+    let source = made["dataSources"][0].as_str().unwrap();
+    let oldest = json!([{"timestamp": "created_time", "direction": "ascending"}]);
+    let (first, last) = rows(&world, source, json!({"sorts": oldest})).await;
+    assert_eq!(first.len(), 10_000);
+    assert_eq!(last["request_status"]["incomplete_reason"], "query_result_limit_reached");
+    let since = json!({"timestamp": "created_time", "created_time": {"on_or_after": first[9_999]["created_time"]}});
+    let (rest, last) = rows(&world, source, json!({"sorts": oldest, "filter": since})).await;
+    assert_eq!((rest.len(), rest[0]["id"] == first[9_999]["id"], last.get("request_status")), (51, true, None));
+    let title = |page: &Value| page["properties"]["Name"]["title"][0]["plain_text"].as_str().unwrap().to_owned();
+    assert_eq!((title(&first[0]), title(&rest[50])), ("Bulk 00001".into(), " BULK  00003".into()));
+
+    // Another order costs more and gives the same rows.
+    let by_name = json!([{"property": "Name", "direction": "descending"}]);
+    let (sorted, _) = rows(&world, source, json!({"sorts": by_name, "filter": since})).await;
+    assert_eq!((sorted.len(), title(&sorted[0])), (51, "Bulk 10047".into()));
+    let mixed = json!({"and": [since, {"property": "Name", "title": {"equals": " BULK  00002"}}]});
+    assert_eq!(rows(&world, source, json!({"filter": mixed})).await.0.len(), 1);
+}
+
+#[tokio::test]
+async fn a_database_may_have_several_data_sources() {
+    let world = World::start().await;
+    let bulk: Bulk = serde_json::from_value(json!({"count": 7, "sources": 2, "title": "Jobs"})).unwrap();
+    let made = world.sims.fill(Api::Notion, &bulk).unwrap();
+    let database = made["database"].as_str().unwrap();
+    let shown = world.notion(Method::GET, &format!("/v1/databases/{database}"), None).await.json;
+    assert_eq!(shown["data_sources"][1], json!({"id": made["dataSources"][1], "name": "Jobs 2"}));
+    let mut counts = Vec::new();
+    for source in made["dataSources"].as_array().unwrap() {
+        counts.push(rows(&world, source.as_str().unwrap(), json!({})).await.0.len());
+    }
+    assert_eq!(counts, [4, 3]);
+
+    let token = format!("Bearer {}", world.var("NOTION_API_KEY"));
+    let headers = [("authorization", token.as_str()), ("notion-version", "2022-06-28")];
+    let path = format!("/v1/databases/{database}/query");
+    let old = world.raw(Api::Notion, Method::POST, &path, &headers, Some(json!({}))).await;
+    assert_eq!((old.status, &old.json["code"]), (400, &json!("validation_error")));
+    let more = &old.json["additional_data"];
+    assert_eq!(more["error_type"], "multiple_data_sources_for_database");
+    assert_eq!(more["child_data_source_ids"], made["dataSources"]);
+}
+
+#[tokio::test]
+async fn pages_carry_comments_and_people_have_names() {
+    let world = World::start().await;
+    let (found, _) = rows(&world, &tasks(&world).await, json!({"page_size": 1})).await;
+    let page = found[0]["id"].as_str().unwrap();
+    let text = json!([{"text": {"content": "Seen."}}]);
+    let body = json!({"parent": {"page_id": page}, "rich_text": text});
+    let first = world.notion(Method::POST, "/v1/comments", Some(body)).await;
+    assert_eq!((first.status, &first.json["rich_text"][0]["plain_text"]), (200, &json!("Seen.")));
+    let body = json!({"discussion_id": first.json["discussion_id"], "rich_text": text});
+    world.notion(Method::POST, "/v1/comments", Some(body)).await;
+    let listed = world.notion(Method::GET, &format!("/v1/comments?block_id={page}&page_size=1"), None).await.json;
+    assert_eq!((&listed["results"][0], &listed["has_more"]), (&first.json, &json!(true)));
+    let nowhere = world.notion(Method::POST, "/v1/comments", Some(json!({"rich_text": text}))).await;
+    assert_eq!(nowhere.status, 400);
+
+    let users = world.notion(Method::GET, "/v1/users", None).await.json;
+    let ana = &users["results"][0];
+    let path = format!("/v1/users/{}", ana["id"].as_str().unwrap());
+    assert_eq!(&world.notion(Method::GET, &path, None).await.json, ana);
+    assert_eq!(world.notion(Method::GET, &format!("/v1/users/{page}"), None).await.status, 404);
 }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::World;
-use crate::sandbox::sim::Api;
+use crate::sandbox::sim::{Api, Bulk};
 
 #[tokio::test]
 async fn credentials_are_told_apart_in_plain_text() {
@@ -78,4 +78,29 @@ async fn bad_values_are_named() {
     }
     let answer = world.trello(Method::GET, "/1/cards/zzz", None).await;
     assert_eq!((answer.status, answer.json), (400, Value::Null));
+}
+
+#[tokio::test]
+async fn a_large_board_is_read_page_by_page() {
+    let world = World::start().await;
+    let bulk: Bulk = serde_json::from_value(json!({"count": 2500, "duplicates": 2})).unwrap();
+    let made = world.sims.fill(Api::Trello, &bulk).unwrap();
+    let board = made["board"].as_str().unwrap();
+    let page = async |query: &str| {
+        let path = format!("/1/boards/{board}/cards?fields=name&{query}");
+        world.trello(Method::GET, &path, None).await.json.as_array().unwrap().clone()
+    };
+    let mut seen = page("limit=1000").await;
+    assert_eq!(seen[0]["name"], " BULK  00002");
+    while let Some(last) = seen.last().map(|card| card["id"].as_str().unwrap().to_owned()) {
+        let next = page(&format!("limit=1000&before={last}")).await;
+        if next.is_empty() {
+            break;
+        }
+        seen.extend(next);
+    }
+    assert_eq!((seen.len(), &seen[2499]["name"]), (2500, &json!("Bulk 00001")));
+    let (newest, oldest) = (seen[0]["id"].as_str().unwrap(), seen[2499]["id"].as_str().unwrap());
+    assert_eq!(page(&format!("before={newest}&since={oldest}&limit=3")).await.len(), 3);
+    assert!(page(&format!("before={oldest}&since={newest}")).await.is_empty());
 }

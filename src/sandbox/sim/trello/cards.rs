@@ -1,5 +1,7 @@
 //! Cards: made, changed, listed page by page.
 
+use std::ops::Bound;
+
 use serde_json::{Value, json};
 
 use super::{Card, Trello, bad, checked, label_json, not_found, pick};
@@ -13,7 +15,7 @@ const LIMIT: usize = 1000;
 const TEXT: usize = 16_384;
 
 /// Distance between neighbours in a list.
-const GAP: f64 = 16_384.0;
+pub(super) const GAP: f64 = 16_384.0;
 
 pub(super) type Params = [(String, String)];
 
@@ -39,22 +41,7 @@ impl Trello {
         let short_link = self.ids.alnum(8);
         let Some(entry) = self.boards.get_mut(&board) else { return Err(not_found()) };
         let short_id = entry.last_card + 1;
-        let mut card = Card {
-            list: list.to_owned(),
-            board,
-            name: String::new(),
-            desc: String::new(),
-            closed: false,
-            pos: self.bottom(list),
-            due: None,
-            start: None,
-            due_complete: false,
-            labels: Vec::new(),
-            members: Vec::new(),
-            short_id,
-            short_link,
-            last_activity: now,
-        };
+        let mut card = Card { pos: self.bottom(list), short_link, ..Card::new(&board, list, "", short_id, now) };
         self.apply(&mut card, params)?;
         if let Some(board) = self.boards.get_mut(&card.board) {
             board.last_card = short_id;
@@ -163,13 +150,16 @@ impl Trello {
                 Ok(Some(format!("{seconds:08x}0000000000000000")))
             }
         };
-        let (before, since) = (bound("before")?, bound("since")?);
+        let start = bound("since")?.map_or(Bound::Unbounded, Bound::Excluded);
+        // A range that ends before it starts holds nothing; asked for as it is, it would panic.
+        let end = match (bound("before")?, &start) {
+            (Some(before), Bound::Excluded(since)) if before <= *since => return Ok(Reply::ok(&json!([]))),
+            (before, _) => before.map_or(Bound::Unbounded, Bound::Excluded),
+        };
         let cards: Vec<Value> = self
             .cards
-            .iter()
+            .range((start, end))
             .rev()
-            .skip_while(|(id, _)| before.as_ref().is_some_and(|before| *id >= before))
-            .take_while(|(id, _)| since.as_ref().is_none_or(|since| *id > since))
             .filter(|(_, card)| belongs(card) && shown(card))
             .take(limit)
             .map(|(id, _)| pick(self.card(id), call.arg("fields")))

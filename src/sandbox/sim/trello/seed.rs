@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use super::cards::GAP;
 use super::{Board, Card, Label, List, Member, Trello};
+use crate::sandbox::sim::bulk::Bulk;
 use crate::wire::Time;
 
 const LISTS: [(&str, &str); 4] = [
@@ -40,6 +44,28 @@ const CARDS: [&str; 24] = [
     "Broken link in the footer",
 ];
 
+impl Card {
+    /// A card nobody changed since it was made, `number` of its board.
+    pub(super) fn new(board: &str, list: &str, name: &str, number: u64, made: Time) -> Self {
+        Card {
+            board: board.to_owned(),
+            list: list.to_owned(),
+            name: name.to_owned(),
+            desc: String::new(),
+            closed: false,
+            pos: GAP * number as f64,
+            due: None,
+            start: None,
+            due_complete: false,
+            labels: Vec::new(),
+            members: Vec::new(),
+            short_id: number,
+            short_link: String::new(),
+            last_activity: made,
+        }
+    }
+}
+
 impl Trello {
     /// Fills empty boards.
     pub(crate) fn furnish(&mut self, now: Time) {
@@ -49,7 +75,7 @@ impl Trello {
         let short = self.ids.alnum(8);
         self.boards.insert(board.clone(), Board { name: "Operations".into(), short, last_card: 0 });
         for (n, (name, _)) in (1_u8..).zip(LISTS) {
-            let list = List { board: board.clone(), name: name.into(), pos: 16_384.0 * f64::from(n), closed: false };
+            let list = List { board: board.clone(), name: name.into(), pos: GAP * f64::from(n), closed: false };
             let id = self.ids.trello(start);
             self.lists.insert(id, list);
         }
@@ -67,20 +93,10 @@ impl Trello {
             let made = now.minus(day * u32::try_from(CARDS.len() - n).unwrap_or(1));
             let short_id = n as u64 + 1;
             let card = Card {
-                board: board.clone(),
-                list: lists[n % lists.len()].clone(),
-                name: (*name).into(),
-                desc: String::new(),
                 closed: n == 13,
-                pos: 16_384.0 * (n as f64 + 1.0),
-                due: None,
-                start: None,
-                due_complete: false,
                 labels: labels.get(n % 4).cloned().into_iter().collect(),
-                members: Vec::new(),
-                short_id,
                 short_link: self.ids.alnum(8),
-                last_activity: made,
+                ..Card::new(&board, &lists[n % lists.len()], name, short_id, made)
             };
             let id = self.ids.trello(made);
             self.cards.insert(id, card);
@@ -88,6 +104,23 @@ impl Trello {
                 board.last_card = short_id;
             }
         }
+    }
+
+    /// A board with one list of `count` cards, made `apart` one after the other up to `now`. The last `duplicates` cards
+    /// repeat the names of the first, in another case and spacing.
+    pub(crate) fn fill(&mut self, bulk: &Bulk, now: Time) -> Value {
+        let created = now.minus(bulk.age());
+        let (board, list, short) = (self.ids.trello(created), self.ids.trello(created), self.ids.alnum(8));
+        self.boards.insert(board.clone(), Board { name: bulk.title.clone(), short, last_card: bulk.count as u64 });
+        let first = List { board: board.clone(), name: "All".into(), pos: GAP, closed: false };
+        self.lists.insert(list.clone(), first);
+        for n in 0..bulk.count {
+            let made = bulk.made(n, now);
+            let card =
+                Card { short_link: self.ids.alnum(8), ..Card::new(&board, &list, &bulk.name(n), n as u64 + 1, made) };
+            self.cards.insert(self.ids.trello(made), card);
+        }
+        json!({"board": board, "lists": [list]})
     }
 
     /// Where the orchestrator puts things.
