@@ -61,6 +61,7 @@ const fn verb(name: &'static str, also: &'static [&'static str], class: Class) -
 
 /// Every verb of this build. A test compares it with the parser.
 pub const VERBS: &[Verb] = &[
+    verb("analyze capacity", &[], Class::R),
     verb("analyze duplicates", &["analytics duplicates"], Class::R),
     verb("analyze failures", &[], Class::R),
     verb("analyze fallbacks", &[], Class::R),

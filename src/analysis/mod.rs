@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub mod attempts;
+pub mod capacity;
 pub mod duplicates;
 pub mod errors;
 pub mod failures;
@@ -20,6 +21,7 @@ pub mod retries;
 pub mod suspicious;
 pub mod system;
 pub mod texts;
+pub mod trend;
 pub mod uptime;
 pub mod workflows;
 

@@ -221,6 +221,12 @@ impl Orchestrator {
         self.get(&path).await
     }
 
+    /// What was recorded between two moments.
+    pub async fn history(&self, from: Time, to: Time, bucket: Bucket) -> anyhow::Result<MetricHistory> {
+        let pairs = [("from", word(Some(from))), ("to", word(Some(to))), ("bucket", word(Some(bucket)))];
+        self.get(&query("/admin/v1/metrics/history", &pairs)).await
+    }
+
     /// Errors, newest first.
     pub async fn errors(&self, filter: &ErrorFilter) -> anyhow::Result<ErrorLog> {
         let path = query(

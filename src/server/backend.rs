@@ -204,6 +204,8 @@ pub trait MetricsOps: Send + Sync {
     fn requests(&self, window: Duration, platform: Option<Platform>) -> Answer<'_, RequestMetrics>;
     /// Actions by platform and type.
     fn breakdown(&self, window: Duration, platform: Option<Platform>) -> Answer<'_, ActionBreakdown>;
+    /// What was recorded between two moments, by hour or by day.
+    fn history(&self, from: Time, to: Time, bucket: Bucket) -> Answer<'_, MetricHistory>;
     /// The OpenMetrics text, ending with `# EOF`.
     fn open_metrics(&self) -> Answer<'_, String>;
 }

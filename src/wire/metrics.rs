@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::words;
 use super::{ActionType, ErrorCode, Platform, Time};
 
 /// The totals of `GET /api/actions/metrics`.
@@ -169,4 +170,157 @@ pub struct ActionBreakdownRow {
     /// Failures by code.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_error: BTreeMap<ErrorCode, u64>,
+}
+
+words! {
+    /// What is looked at every few seconds and kept as a mean and a peak.
+    Measure {
+        /// Items waiting.
+        QueueDepth = "queueDepth",
+        /// Busy workers over all workers, 0 to 1.
+        WorkersBusy = "workersBusy",
+        /// Size of the store's files, in bytes.
+        StoreBytes = "storeBytes",
+        /// Disk used where the store is, 0 to 1.
+        DiskUsed = "diskUsed",
+        /// Memory of the host used, 0 to 1.
+        MemoryUsed = "memoryUsed",
+        /// Memory of the service, in bytes.
+        ServiceBytes = "serviceBytes",
+    }
+}
+
+words! {
+    /// What happens now and then and is counted.
+    Occurrence {
+        /// A platform's circuit opened.
+        CircuitOpened = "circuitOpened",
+        /// A workflow was accepted.
+        WorkflowAccepted = "workflowAccepted",
+        /// A workflow completed.
+        WorkflowCompleted = "workflowCompleted",
+        /// A workflow failed.
+        WorkflowFailed = "workflowFailed",
+        /// A rollback ended with everything undone.
+        RolledBack = "rolledBack",
+        /// A rollback came to rest with something left.
+        RollbackFailed = "rollbackFailed",
+        /// An action waits for a decision.
+        ApprovalAsked = "approvalAsked",
+        /// Somebody approved one.
+        ApprovalApproved = "approvalApproved",
+        /// Somebody rejected one.
+        ApprovalRejected = "approvalRejected",
+        /// Nobody decided in time.
+        ApprovalExpired = "approvalExpired",
+        /// Something sent again with its idempotency key was not done again.
+        DuplicatePrevented = "duplicatePrevented",
+        /// An idempotency key came with other content and was refused.
+        KeyCollision = "keyCollision",
+    }
+}
+
+words! {
+    /// How long each point of a history is.
+    Bucket {
+        /// A whole hour.
+        Hour = "hour",
+        /// A whole day, UTC.
+        Day = "day",
+    }
+}
+
+/// `GET /admin/v1/metrics/history`: what was recorded between two moments, on whole hours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricHistory {
+    /// Start: the one asked for, down to the whole hour.
+    pub from: Time,
+    /// End, not included: the one asked for, up to the whole hour, or now.
+    pub to: Time,
+    /// The oldest moment metrics are kept for; nothing is known of what was before it.
+    pub kept_since: Time,
+    /// Length of the points below.
+    pub bucket: Bucket,
+    /// All platforms together.
+    pub total: PerformanceWindow,
+    /// Each platform that had any.
+    pub platforms: BTreeMap<Platform, PerformanceWindow>,
+    /// By platform and type, most frequent first, with the failures by code.
+    pub rows: Vec<ActionBreakdownRow>,
+    /// Actions in order of time, one entry for each bucket and platform that had any.
+    pub actions: Vec<ActionPoint>,
+    /// Requests, likewise.
+    pub requests: Vec<RequestPoint>,
+    /// What was measured, likewise.
+    pub samples: Vec<SamplePoint>,
+    /// What happened, likewise.
+    pub occurrences: Vec<OccurrencePoint>,
+}
+
+/// Actions of one platform that ended in one bucket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActionPoint {
+    /// Start of the bucket.
+    pub at: Time,
+    /// The platform.
+    pub platform: Platform,
+    /// Ended.
+    pub ended: u64,
+    /// Of those, succeeded.
+    pub succeeded: u64,
+    /// Mean call time, in milliseconds; absent when none was called.
+    pub avg_execution_time: Option<f64>,
+    /// 95 of 100 calls took at most this, in milliseconds (error at most 5 %).
+    pub p95: Option<f64>,
+}
+
+/// Requests really sent to one platform in one bucket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestPoint {
+    /// Start of the bucket.
+    pub at: Time,
+    /// The platform.
+    pub platform: Platform,
+    /// Requests.
+    pub requests: u64,
+    /// Answers 429 and their like.
+    pub rate_limited: u64,
+    /// Failed for another reason.
+    pub failed: u64,
+    /// The busiest minute.
+    pub peak_per_minute: u64,
+}
+
+/// What was measured in one bucket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SamplePoint {
+    /// Start of the bucket.
+    pub at: Time,
+    /// What.
+    pub measure: Measure,
+    /// How often it was looked at.
+    pub samples: u64,
+    /// The mean of what was seen.
+    pub mean: f64,
+    /// The highest of it.
+    pub peak: f64,
+}
+
+/// What happened in one bucket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OccurrencePoint {
+    /// Start of the bucket.
+    pub at: Time,
+    /// What.
+    pub occurrence: Occurrence,
+    /// The platform concerned, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// How often.
+    pub count: u64,
 }

@@ -187,6 +187,8 @@ const TOOLS: &[Line] = &[
     line("circuit:status --all", EachExactly(5, CLOSED)),
     line("queue:check", Has(CHECK)).holds(|a| is(a, "/ok", true)),
     line("circuit:history", List),
+    line("analyze:capacity --since 30d", Has(&["from", "to", "keptSince", "resources", "beyond"]))
+        .holds(|a| some(a, "/resources")),
     line("analyze:failures", Has(FAILURES)),
     line("analyze:fallbacks --since 7d", Has(&["pairs", "total", "executed", "since", "source"])),
     line("analyze:queries --platform notion", Has(&["platforms", "mostRepeated", "cacheTtlMs", "source"])),

@@ -2,6 +2,7 @@
 //! verbs read from, line by line, and keeps a bounded amount.
 
 mod attempts;
+pub(super) mod capacity;
 mod failures;
 pub(super) mod repeats;
 mod uptime;
@@ -30,6 +31,7 @@ pub enum Verb {
     Queries(repeats::QueriesArgs),
     Duplicates(repeats::DuplicatesArgs),
     RateLimits(attempts::RateLimitsArgs),
+    Capacity(capacity::CapacityArgs),
     Uptime(uptime::UptimeArgs),
 }
 
@@ -43,6 +45,7 @@ impl Verb {
             Self::Queries(args) => repeats::queries(app, args).await,
             Self::Duplicates(args) => repeats::duplicates(app, args).await,
             Self::RateLimits(args) => attempts::rate_limits(app, args).await,
+            Self::Capacity(args) => capacity::run(app, args).await,
             Self::Uptime(args) => uptime::uptime(app, args).await,
         }
     }

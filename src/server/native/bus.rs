@@ -11,7 +11,8 @@ use tokio::sync::{broadcast, oneshot};
 use super::store::approvals;
 use crate::server::telemetry::{LogLine, Part, Telemetry};
 use crate::wire::{
-    ApprovalRecord, ApprovalStatus, CircuitState, CircuitTransition, Component, ErrorCode, Pause, PauseScope, Time,
+    ApprovalRecord, ApprovalStatus, CircuitState, CircuitTransition, Component, ErrorCode, Occurrence, Pause,
+    PauseScope, Time,
 };
 
 /// Events a listener may be behind.
@@ -113,6 +114,8 @@ impl Bus {
 
     /// Tells everybody.
     pub(super) fn publish(&self, event: Event) {
+        // Here, since a listener may fall behind.
+        count(&event, &self.telemetry);
         // Without a listener there is nobody to tell.
         let _ = self.sender().send(event);
     }
@@ -148,6 +151,23 @@ impl Bus {
 
     fn sender(&self) -> std::sync::MutexGuard<'_, broadcast::Sender<Event>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts what the monthly report asks for.
+fn count(event: &Event, telemetry: &Telemetry) {
+    match event {
+        Event::Circuit(moved) if moved.to == CircuitState::Open => {
+            telemetry.happened(Occurrence::CircuitOpened, Some(moved.platform));
+        }
+        Event::ApprovalAsked(..) => telemetry.happened(Occurrence::ApprovalAsked, None),
+        Event::ApprovalDecided(outcome) => match outcome.status {
+            ApprovalStatus::Approved => telemetry.happened(Occurrence::ApprovalApproved, None),
+            ApprovalStatus::Rejected => telemetry.happened(Occurrence::ApprovalRejected, None),
+            ApprovalStatus::Expired => telemetry.happened(Occurrence::ApprovalExpired, None),
+            _ => {}
+        },
+        _ => {}
     }
 }
 

@@ -20,8 +20,8 @@ use crate::server::backend::Refusal;
 use crate::server::config::Effective;
 use crate::server::telemetry::{Level, LogLine, Part};
 use crate::wire::{
-    ActionRequest, ActionStatus, ActionType, ErrorCode, KeyCollision, PauseScope, Platform, SubmitAnswer, Submitted,
-    Time,
+    ActionRequest, ActionStatus, ActionType, ErrorCode, KeyCollision, Occurrence, PauseScope, Platform, SubmitAnswer,
+    Submitted, Time,
 };
 
 /// Actions accepted in one submission at most.
@@ -185,6 +185,9 @@ impl Runtime {
             }
         }
         drop(core);
+        for _ in answers.iter().filter(|(_, duplicate)| *duplicate) {
+            self.telemetry.happened(Occurrence::DuplicatePrevented, None);
+        }
         if self.telemetry.shows(Level::Info) {
             for (answer, duplicate) in &answers {
                 let line = match duplicate {
@@ -203,6 +206,7 @@ impl Runtime {
             return;
         };
         self.telemetry.log(LogLine::warn(Part::Idempotency, format!("Collision: {}", refusal.message)));
+        self.telemetry.happened(Occurrence::KeyCollision, None);
         let details = refusal.details.clone().unwrap_or_default();
         if let Ok(collision) = serde_json::from_value::<KeyCollision>(details) {
             self.later(move |conn| keys::note_collision(conn, &collision));

@@ -23,6 +23,7 @@ mod outcome;
 mod queue_ops;
 mod restart;
 mod runtime;
+mod sampling;
 pub mod store;
 mod work;
 mod workflows;

@@ -274,6 +274,10 @@ impl MetricsOps for Runtime {
         Box::pin(self.blocking(move |telemetry| telemetry.breakdown(window, platform)))
     }
 
+    fn history(&self, from: Time, to: Time, bucket: Bucket) -> Answer<'_, MetricHistory> {
+        Box::pin(self.blocking(move |telemetry| telemetry.history(from, to, bucket)))
+    }
+
     fn open_metrics(&self) -> Answer<'_, String> {
         Box::pin(async move {
             let gauges = self.gauges(self.dead_letters().await);

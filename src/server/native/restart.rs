@@ -20,13 +20,22 @@ pub(super) struct Parts {
     pub prune_at: Time,
     pub prune_from: Seq,
     pub keep_auth_at: Time,
+    pub sample_at: Time,
     pub kept_auths: Vec<(Platform, SavedAuth)>,
 }
 
 impl Parts {
     pub(super) fn new(now: Time) -> Self {
         let by_part = Component::ALL.iter().map(|part| (*part, (now, 0))).collect();
-        Parts { by_part, restarting: None, prune_at: now, prune_from: 0, keep_auth_at: now, kept_auths: Vec::new() }
+        Parts {
+            by_part,
+            restarting: None,
+            prune_at: now,
+            prune_from: 0,
+            keep_auth_at: now,
+            sample_at: now,
+            kept_auths: Vec::new(),
+        }
     }
 
     /// Since when a part runs, and how often it was restarted.

@@ -15,6 +15,7 @@ use super::calls::{Calls, credentials};
 use super::core::{Core, Halt};
 use super::outcome::Unsaved;
 use super::restart::Parts;
+use super::sampling::SAMPLE_EVERY;
 use super::store::{Store, StoreError, journal, workflows};
 use crate::clock::Clock;
 use crate::engine::queue::Seq;
@@ -261,16 +262,22 @@ impl Runtime {
     }
 
     fn housekeeping(&self, now: Time) {
-        let auth_due = {
+        let (auth_due, sample_due) = {
             let mut parts = self.parts();
-            let due = now >= parts.keep_auth_at;
-            if due {
-                parts.keep_auth_at = now + KEEP_AUTH_EVERY;
-            }
-            due
+            let due = |at: &mut Time, every: Duration| {
+                let due = now >= *at;
+                if due {
+                    *at = now + every;
+                }
+                due
+            };
+            (due(&mut parts.keep_auth_at, KEEP_AUTH_EVERY), due(&mut parts.sample_at, SAMPLE_EVERY))
         };
         if auth_due {
             self.keep_auth();
+        }
+        if sample_due {
+            self.sample();
         }
         match self.config.expire(now) {
             Ok(expired) => {

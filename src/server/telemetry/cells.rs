@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::wire::{ActionType, ErrorCode, Platform, Time};
+use crate::wire::{ActionType, ErrorCode, Measure, Occurrence, Platform, Time};
 
 use super::records::{CallRecord, EndRecord};
 use crate::analysis::histogram::Histogram;
@@ -12,6 +12,8 @@ use crate::analysis::histogram::Histogram;
 pub(super) const MINUTE: i64 = 60_000;
 /// Milliseconds in the stretch that minutes are rolled up to.
 pub(super) const HOUR: i64 = 60 * MINUTE;
+/// Milliseconds in a day.
+pub(super) const DAY: i64 = 24 * HOUR;
 
 /// Start of the stretch of `unit` milliseconds that holds `at`.
 pub(super) fn floor(at: Time, unit: i64) -> Time {
@@ -112,6 +114,38 @@ impl RequestCell {
     }
 }
 
+/// What else is kept over time: a measure's name, or an occurrence's with its platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Series {
+    Measure(Measure),
+    Occurrence(Occurrence, Option<Platform>),
+}
+
+/// Values of a series in one stretch. An occurrence is a 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct SeriesCell {
+    pub(super) count: u64,
+    pub(super) sum: f64,
+    pub(super) peak: f64,
+}
+
+impl SeriesCell {
+    /// One value; none is below zero.
+    pub(super) fn of(value: f64) -> SeriesCell {
+        SeriesCell { count: 1, sum: value, peak: value }
+    }
+
+    pub(super) fn merge(&mut self, other: &SeriesCell) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.peak = self.peak.max(other.peak);
+    }
+
+    pub(super) fn mean(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
+    }
+}
+
 /// Most cells that wait in memory while the disk takes none: over a day of five busy platforms.
 const MAX_PENDING: usize = 20_000;
 
@@ -120,6 +154,7 @@ const MAX_PENDING: usize = 20_000;
 pub(super) struct Pending {
     pub(super) actions: BTreeMap<(Time, Platform, ActionType), ActionCell>,
     pub(super) requests: BTreeMap<(Time, Platform), RequestCell>,
+    pub(super) series: BTreeMap<(Time, Series), SeriesCell>,
 }
 
 impl Pending {
@@ -132,8 +167,12 @@ impl Pending {
         self.requests.entry((floor(record.at, MINUTE), record.platform)).or_default().add(record);
     }
 
+    pub(super) fn value(&mut self, at: Time, series: Series, value: f64) {
+        self.series.entry((floor(at, MINUTE), series)).or_default().merge(&SeriesCell::of(value));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.actions.is_empty() && self.requests.is_empty()
+        self.actions.is_empty() && self.requests.is_empty() && self.series.is_empty()
     }
 
     /// Takes back what could not be written. The oldest go when it has been too much for too long.
@@ -144,11 +183,18 @@ impl Pending {
         for (key, cell) in &unwritten.requests {
             self.requests.entry(*key).or_default().merge(cell);
         }
-        while self.actions.len() > MAX_PENDING {
-            self.actions.pop_first();
+        for (key, cell) in &unwritten.series {
+            self.series.entry(*key).or_default().merge(cell);
         }
-        while self.requests.len() > MAX_PENDING {
-            self.requests.pop_first();
-        }
+        forget_oldest(&mut self.actions);
+        forget_oldest(&mut self.requests);
+        forget_oldest(&mut self.series);
+    }
+}
+
+/// Keeps the newest [`MAX_PENDING`].
+fn forget_oldest<K: Ord, V>(cells: &mut BTreeMap<K, V>) {
+    while cells.len() > MAX_PENDING {
+        cells.pop_first();
     }
 }

@@ -16,12 +16,9 @@ use crate::wire::{
     PlatformMetrics, PlatformRequests, RequestMetrics, Time, TimelinePoint,
 };
 
-use super::cells::{ActionCell, ActionKey, HOUR, MINUTE, Pending, RequestCell, floor};
+use super::cells::{ActionCell, ActionKey, HOUR, MINUTE, Pending, RequestCell, Series, floor};
 use super::records::{CallRecord, EndRecord};
 use super::store::{Detail, KEEP_HOURS, KEEP_MINUTES, Span, Store, spans};
-
-/// Longest window `performance`, `requests` and `breakdown` answer.
-pub const LONGEST_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Most minutes in the series of `requests`.
 const SERIES: u64 = 1440;
@@ -30,7 +27,7 @@ const SERIES: u64 = 1440;
 const TIMELINES: [(&str, i64, i64); 4] =
     [("1h", HOUR, MINUTE), ("6h", 6 * HOUR, 5 * MINUTE), ("24h", 24 * HOUR, 15 * MINUTE), ("7d", 7 * 24 * HOUR, HOUR)];
 
-type Cells = BTreeMap<ActionKey, ActionCell>;
+pub(super) type Cells = BTreeMap<ActionKey, ActionCell>;
 
 /// Counters and the database they end up in.
 pub(super) struct Metrics {
@@ -40,9 +37,9 @@ pub(super) struct Metrics {
 
 /// A part of time, `from` included and `to` not.
 #[derive(Clone, Copy, Debug)]
-struct Window {
-    from: Time,
-    to: Time,
+pub(super) struct Window {
+    pub(super) from: Time,
+    pub(super) to: Time,
     by_hour: bool,
 }
 
@@ -56,16 +53,38 @@ impl Window {
         Window { from: Time(to.0.saturating_sub(units.saturating_mul(unit))), to, by_hour }
     }
 
+    /// Whole hours from the one of `from` to before the one of `to`.
+    pub(super) fn hours(from: Time, to: Time) -> Window {
+        Window { from: floor(from, HOUR), to: floor(Time(to.0.saturating_add(HOUR - 1)), HOUR), by_hour: true }
+    }
+
     fn before(self) -> Window {
         Window { from: Time(self.from.0 - (self.to.0 - self.from.0)), to: self.from, by_hour: self.by_hour }
     }
 
-    fn spans(self) -> Vec<Span> {
+    pub(super) fn spans(self) -> Vec<Span> {
         spans(self.from, self.to, self.by_hour)
     }
 
-    fn holds(self, at: Time) -> bool {
+    pub(super) fn holds(self, at: Time) -> bool {
         self.from <= at && at < self.to
+    }
+
+    /// Its figures, cut to what was watched.
+    pub(super) fn described(self, cell: &ActionCell, kept_since: Time, now: Time) -> PerformanceWindow {
+        PerformanceWindow {
+            from: self.from.max(kept_since).min(now),
+            to: self.to.max(kept_since).min(now),
+            total_actions: cell.ended,
+            succeeded: cell.succeeded,
+            retried: cell.retried,
+            fell_back: cell.fell_back,
+            avg_execution_time: cell.avg_execution(),
+            p50: cell.histogram.quantile(0.50),
+            p95: cell.histogram.quantile(0.95),
+            p99: cell.histogram.quantile(0.99),
+            avg_queue_time: cell.avg_queued(),
+        }
     }
 
     fn minutes(self) -> f64 {
@@ -102,16 +121,20 @@ impl Metrics {
         written.context("cannot write metrics.db")
     }
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
+    pub(super) fn value(&self, at: Time, series: Series, value: f64) {
+        self.pending().value(at, series, value);
+    }
+
+    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Locked before `pending`, always: whoever holds it sees each record either in the database or pending.
-    fn store(&self) -> MutexGuard<'_, Store> {
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cells(&self, window: Window, platform: Option<Platform>, detail: Detail) -> anyhow::Result<Cells> {
+    pub(super) fn cells(&self, window: Window, platform: Option<Platform>, detail: Detail) -> anyhow::Result<Cells> {
         let store = self.store();
         let mut cells = store.actions(&window.spans(), detail).context("cannot read metrics.db")?;
         for ((at, platform, action_type), cell) in &self.pending().actions {
@@ -212,22 +235,7 @@ impl Metrics {
     ) -> anyhow::Result<Performance> {
         let kept_since = self.kept_since(now);
         let window = Window::last(length, length * 2, now);
-        let describe = |window: Window, cell: &ActionCell| {
-            let (from, to) = (window.from.max(kept_since).min(now), window.to.max(kept_since).min(now));
-            PerformanceWindow {
-                from,
-                to,
-                total_actions: cell.ended,
-                succeeded: cell.succeeded,
-                retried: cell.retried,
-                fell_back: cell.fell_back,
-                avg_execution_time: cell.avg_execution(),
-                p50: cell.histogram.quantile(0.50),
-                p95: cell.histogram.quantile(0.95),
-                p99: cell.histogram.quantile(0.99),
-                avg_queue_time: cell.avg_queued(),
-            }
-        };
+        let describe = |window: Window, cell: &ActionCell| window.described(cell, kept_since, now);
         let current = self.cells(window, platform, Detail::Histograms)?;
         let previous = self.cells(window.before(), platform, Detail::Histograms)?;
         Ok(Performance {
@@ -238,7 +246,7 @@ impl Metrics {
         })
     }
 
-    fn kept_since(&self, now: Time) -> Time {
+    pub(super) fn kept_since(&self, now: Time) -> Time {
         self.store().since.max(now.minus(KEEP_HOURS))
     }
 
@@ -291,27 +299,32 @@ impl Metrics {
         now: Time,
     ) -> anyhow::Result<ActionBreakdown> {
         let window = Window::last(length, length, now);
-        let mut rows: Vec<ActionBreakdownRow> = self
-            .cells(window, platform, Detail::Failures)?
-            .into_iter()
-            .filter(|(_, cell)| cell.ended > 0)
-            .map(|((platform, action_type), cell)| ActionBreakdownRow {
-                platform,
-                action_type,
-                total: cell.ended,
-                succeeded: cell.succeeded,
-                failed: cell.failed(),
-                retries: cell.retries,
-                avg_execution_time: cell.avg_execution().unwrap_or(0.0),
-                by_error: cell.failures,
-            })
-            .collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.total));
+        let rows = rows(self.cells(window, platform, Detail::Failures)?);
         Ok(ActionBreakdown { from: window.from.max(self.kept_since(now)), to: now, rows })
     }
 }
 
-fn sum<'c>(cells: impl IntoIterator<Item = &'c ActionCell>) -> ActionCell {
+/// One row a platform and type, most frequent first.
+pub(super) fn rows(cells: Cells) -> Vec<ActionBreakdownRow> {
+    let mut rows: Vec<ActionBreakdownRow> = cells
+        .into_iter()
+        .filter(|(_, cell)| cell.ended > 0)
+        .map(|((platform, action_type), cell)| ActionBreakdownRow {
+            platform,
+            action_type,
+            total: cell.ended,
+            succeeded: cell.succeeded,
+            failed: cell.failed(),
+            retries: cell.retries,
+            avg_execution_time: cell.avg_execution().unwrap_or(0.0),
+            by_error: cell.failures,
+        })
+        .collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.total));
+    rows
+}
+
+pub(super) fn sum<'c>(cells: impl IntoIterator<Item = &'c ActionCell>) -> ActionCell {
     cells.into_iter().fold(ActionCell::default(), |mut total, cell| {
         total.merge(cell);
         total

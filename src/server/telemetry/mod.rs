@@ -8,6 +8,7 @@ mod cells;
 mod errors;
 mod exposition;
 mod files;
+mod history;
 mod log;
 mod metrics;
 mod records;
@@ -28,10 +29,11 @@ use anyhow::Context as _;
 use crate::clock::Clock;
 use crate::redact::Redactor;
 use crate::wire::{
-    ActionBreakdown, ActionMetrics, ErrorCount, ErrorEntry, ErrorFilter, ErrorLog, Performance, Platform,
-    RequestMetrics,
+    ActionBreakdown, ActionMetrics, Bucket, ErrorCount, ErrorEntry, ErrorFilter, ErrorLog, Measure, MetricHistory,
+    Occurrence, Performance, Platform, RequestMetrics, Time,
 };
 
+use cells::Series;
 use errors::ErrorBook;
 use exposition::Totals;
 use files::{Dropped, Order, Writer};
@@ -39,7 +41,6 @@ use metrics::Metrics;
 
 pub use crate::analysis::histogram::{Histogram, MAX_RELATIVE_ERROR};
 pub use log::{Level, LogLine, Part};
-pub use metrics::LONGEST_WINDOW;
 pub use records::{CallRecord, EndRecord, Gauges};
 
 /// How often metrics are written.
@@ -163,6 +164,16 @@ impl Telemetry {
         self.totals().end(record);
     }
 
+    /// Keeps what was seen of a measure now. Never waits for the disk.
+    pub fn measured(&self, measure: Measure, value: f64) {
+        self.metrics.value(self.clock.now(), Series::Measure(measure), value);
+    }
+
+    /// Counts something that happened now. Never waits for the disk.
+    pub fn happened(&self, what: Occurrence, platform: Option<Platform>) {
+        self.metrics.value(self.clock.now(), Series::Occurrence(what, platform), 1.0);
+    }
+
     /// Writes a line to the files it belongs to, if `LOG_LEVEL` shows its level. Never waits for the disk.
     pub fn log(&self, mut line: LogLine) {
         if !self.shows(line.level) {
@@ -229,6 +240,11 @@ impl Telemetry {
     /// Actions by platform and type.
     pub fn breakdown(&self, window: Duration, platform: Option<Platform>) -> anyhow::Result<ActionBreakdown> {
         self.metrics.breakdown(window, platform, self.clock.now())
+    }
+
+    /// What was recorded between two moments.
+    pub fn history(&self, from: Time, to: Time, bucket: Bucket) -> anyhow::Result<MetricHistory> {
+        self.metrics.history(from, to, bucket, self.clock.now())
     }
 
     /// Failed over ended actions (0 to 1) and how many ended, by platform; without those where none did, and empty

@@ -1,4 +1,4 @@
-//! `metrics.db`: counters by minute for two days and by hour for five weeks.
+//! `metrics.db`: counters by minute for two days and by hour for a hundred.
 //!
 //! Every write goes to the minute and to its hour in the same transaction, so rolling up is nothing but forgetting
 //! minutes, and a question about a month reads hours and no more than an hour of minutes at either end.
@@ -13,16 +13,19 @@ use rusqlite::{Connection, ErrorCode as SqliteCode, OptionalExtension as _, Row,
 use crate::wire::{ActionType, ErrorCode, Platform, Time};
 
 use super::cells::{ActionCell, ActionKey, HOUR, MINUTE, Pending, RequestCell, floor};
+use super::history::add_series;
 
 /// How long minutes are kept.
 pub(super) const KEEP_MINUTES: Duration = Duration::from_secs(48 * 3600);
-/// How long hours are kept.
-pub(super) const KEEP_HOURS: Duration = Duration::from_secs(35 * 24 * 3600);
+/// How long hours are kept: on the last day of a month, the month before and the one to compare it with.
+pub(super) const KEEP_HOURS: Duration = Duration::from_secs(100 * 24 * 3600);
 
-const SCHEMA_VERSION: i64 = 1;
+/// Each entry takes a file from its index to the next version.
+const MIGRATIONS: [&str; 2] = [FIRST, SERIES];
+const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// `step` is the length of the stretch that starts at `at`, both in milliseconds. Times summed up are microseconds.
-const SCHEMA: &str = "
+const FIRST: &str = "
     CREATE TABLE actions (
         step INTEGER, at INTEGER, platform TEXT, type TEXT,
         ended INTEGER, succeeded INTEGER, retried INTEGER, retries INTEGER, fell_back INTEGER,
@@ -38,12 +41,19 @@ const SCHEMA: &str = "
     CREATE TABLE kept (since INTEGER) STRICT;
 ";
 
+/// Measures and occurrences; `platform` is empty for what is about none.
+const SERIES: &str = "
+    CREATE TABLE series (
+        step INTEGER, at INTEGER, name TEXT, platform TEXT, count INTEGER, sum REAL, peak REAL,
+        PRIMARY KEY (step, at, name, platform)) WITHOUT ROWID, STRICT;
+";
+
 /// A stretch of time to read: rows of one step from `from` up to but not including `to`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Span {
-    step: i64,
-    from: Time,
-    to: Time,
+    pub(super) step: i64,
+    pub(super) from: Time,
+    pub(super) to: Time,
 }
 
 impl Span {
@@ -85,7 +95,7 @@ pub(super) enum Detail {
 
 /// The open database.
 pub(super) struct Store {
-    db: Connection,
+    pub(super) db: Connection,
     /// When metrics began to be kept.
     pub(super) since: Time,
     version: i64,
@@ -117,10 +127,13 @@ impl Store {
         db.pragma_update(None, "journal_mode", "wal")?;
         db.pragma_update(None, "synchronous", "normal")?;
         let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version == 0 {
+        let missing = usize::try_from(version).ok().and_then(|seen| MIGRATIONS.get(seen..)).unwrap_or_default();
+        if !missing.is_empty() {
             let tx = db.transaction()?;
-            tx.execute_batch(SCHEMA)?;
-            tx.execute("INSERT INTO kept VALUES (?1)", [now.0])?;
+            missing.iter().try_for_each(|step| tx.execute_batch(step))?;
+            if version == 0 {
+                tx.execute("INSERT INTO kept VALUES (?1)", [now.0])?;
+            }
             tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             tx.commit()?;
         }
@@ -140,9 +153,14 @@ impl Store {
             let minute = add_requests(&tx, MINUTE, *at, *platform, cell, None)?;
             add_requests(&tx, HOUR, floor(*at, HOUR), *platform, cell, Some(minute))?;
         }
+        for ((at, series), cell) in &pending.series {
+            for step in [MINUTE, HOUR] {
+                add_series(&tx, step, floor(*at, step), *series, cell)?;
+            }
+        }
         let hour = floor(now, HOUR);
         if hour != self.pruned {
-            for table in ["actions", "failures", "requests"] {
+            for table in ["actions", "failures", "requests", "series"] {
                 let sql = format!("DELETE FROM {table} WHERE step = ?1 AND at < ?2");
                 tx.execute(&sql, [MINUTE, hour.minus(KEEP_MINUTES).0])?;
                 tx.execute(&sql, [HOUR, hour.minus(KEEP_HOURS).0])?;
@@ -263,7 +281,7 @@ impl Store {
 }
 
 /// The platform and type in the first two columns; `None` for words of another version's.
-fn action_key(row: &Row<'_>) -> anyhow::Result<Option<ActionKey>> {
+pub(super) fn action_key(row: &Row<'_>) -> anyhow::Result<Option<ActionKey>> {
     let platform = row.get_ref(0)?.as_str()?.parse::<Platform>();
     let action_type = row.get_ref(1)?.as_str()?.parse::<ActionType>();
     Ok(platform.ok().zip(action_type.ok()))

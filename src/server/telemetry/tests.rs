@@ -141,7 +141,7 @@ fn every_window_counts_each_action_once() {
 }
 
 #[test]
-fn minutes_become_hours_after_two_days_and_hours_go_after_five_weeks() {
+fn minutes_become_hours_after_two_days_and_hours_go_after_a_hundred() {
     let lab = Lab::new();
     let telemetry = lab.open();
     telemetry.action_ended(&ended(ago(0), Platform::Drive, Some(ErrorCode::Conflict)));
@@ -161,8 +161,8 @@ fn minutes_become_hours_after_two_days_and_hours_go_after_five_weeks() {
     assert_eq!(breakdown.rows[0].by_error, BTreeMap::from([(ErrorCode::Conflict, 1)]));
     assert_eq!((breakdown.rows[0].failed, breakdown.rows[0].retries), (1, 3));
 
-    lab.now_is(ago(-36 * 24 * HOUR));
-    telemetry.action_ended(&ended(ago(-36 * 24 * HOUR), Platform::Drive, None));
+    lab.now_is(ago(-101 * 24 * HOUR));
+    telemetry.action_ended(&ended(ago(-101 * 24 * HOUR), Platform::Drive, None));
     telemetry.flush().unwrap();
     assert_eq!(rows(HOUR), 0);
 }
@@ -217,6 +217,65 @@ fn requests_know_their_busiest_minute() {
     assert_eq!((answer.window_ms, answer.platforms.len()), (300_000, 5));
     assert_eq!(answer.platforms[2].per_minute_series, [0, 0, 9, 0, 1]);
     assert!((2.1..2.3).contains(&answer.platforms[2].per_minute), "10 in the last four and a half minutes");
+}
+
+#[test]
+fn a_history_is_the_same_before_and_after_it_is_written() {
+    let lab = Lab::new();
+    let telemetry = lab.open();
+    for i in 0..6 {
+        telemetry.action_ended(&ended(ago(i * HOUR / 2), Platform::Notion, None));
+    }
+    telemetry.action_ended(&ended(ago(0), Platform::Slack, Some(ErrorCode::TimeoutError)));
+    (0..3).for_each(|_| telemetry.call_finished(&CallRecord { at: ago(0), platform: Platform::Slack, error: None }));
+    [2.0, 4.0, 12.0].iter().for_each(|depth| telemetry.measured(Measure::QueueDepth, *depth));
+    (0..2).for_each(|_| telemetry.happened(Occurrence::CircuitOpened, Some(Platform::Slack)));
+    telemetry.happened(Occurrence::DuplicatePrevented, None);
+    // Nothing before metrics began is answered, and they began when the folder was opened.
+    let db = rusqlite::Connection::open(lab.dir.join("metrics.db")).unwrap();
+    db.execute("UPDATE kept SET since = ?1", [ago(9 * HOUR).0]).unwrap();
+    drop(telemetry);
+    let telemetry = lab.open();
+    telemetry.action_ended(&ended(ago(0), Platform::Notion, None));
+    telemetry.measured(Measure::QueueDepth, 6.0);
+    let asked = || telemetry.history(ago(2 * HOUR), HALF_PAST, Bucket::Hour).unwrap();
+    let history = asked();
+    telemetry.flush().unwrap();
+    let again = asked();
+    assert_eq!((&again.rows, &again.actions, &again.requests), (&history.rows, &history.actions, &history.requests));
+    assert_eq!((&again.samples, &again.occurrences), (&history.samples, &history.occurrences));
+    assert_eq!(history.from, floor(ago(2 * HOUR), HOUR));
+    assert_eq!((history.total.total_actions, history.total.succeeded), (7, 6));
+    let place = |at: Time| (at.0 - history.from.0) / HOUR;
+    let points: Vec<_> = history.actions.iter().map(|p| (place(p.at), p.platform, p.ended)).collect();
+    let notion = |hour| (hour, Platform::Notion, 2);
+    assert_eq!(points, [notion(0), notion(1), notion(2), (2, Platform::Slack, 1)]);
+    assert_eq!(history.rows.len(), 2);
+    let [depth] = history.samples.as_slice() else { panic!("{:?}", history.samples) };
+    assert_eq!((depth.measure, depth.samples, depth.mean, depth.peak), (Measure::QueueDepth, 4, 6.0, 12.0));
+    let seen: Vec<_> = history.occurrences.iter().map(|o| (o.occurrence, o.platform, o.count)).collect();
+    assert_eq!(
+        seen,
+        [(Occurrence::CircuitOpened, Some(Platform::Slack), 2), (Occurrence::DuplicatePrevented, None, 1)]
+    );
+    assert_eq!((history.requests[0].requests, history.requests[0].peak_per_minute), (3, 3));
+    let day = telemetry.history(ago(9 * HOUR), HALF_PAST, Bucket::Day).unwrap();
+    assert_eq!((day.actions.len(), day.actions[0].ended, day.samples[0].samples), (2, 7, 4));
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let lab = Lab::new();
+    let telemetry = lab.open();
+    telemetry.action_ended(&ended(ago(0), Platform::Notion, None));
+    drop(telemetry);
+    let db = rusqlite::Connection::open(lab.dir.join("metrics.db")).unwrap();
+    db.execute_batch("DROP TABLE series; PRAGMA user_version = 1").unwrap();
+    let telemetry = lab.open();
+    telemetry.measured(Measure::QueueDepth, 1.0);
+    telemetry.flush().unwrap();
+    let history = telemetry.history(ago(HOUR), HALF_PAST, Bucket::Day).unwrap();
+    assert_eq!((history.total.total_actions, history.samples.len()), (1, 1));
 }
 
 #[test]

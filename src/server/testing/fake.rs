@@ -517,6 +517,28 @@ impl MetricsOps for Fake {
         };
         ready(ActionBreakdown { from: self.now().minus(window), to: self.now(), rows: vec![row] })
     }
+    fn history(&self, from: Time, to: Time, bucket: Bucket) -> Answer<'_, MetricHistory> {
+        let sample = SamplePoint { at: from, measure: Measure::QueueDepth, samples: 360, mean: 4.5, peak: 45.0 };
+        let opened = OccurrencePoint {
+            at: from,
+            occurrence: Occurrence::CircuitOpened,
+            platform: Some(Platform::Notion),
+            count: 1,
+        };
+        ready(MetricHistory {
+            from,
+            to,
+            kept_since: from,
+            bucket,
+            total: PerformanceWindow::default(),
+            platforms: BTreeMap::new(),
+            rows: Vec::new(),
+            actions: Vec::new(),
+            requests: Vec::new(),
+            samples: vec![sample],
+            occurrences: vec![opened],
+        })
+    }
     fn open_metrics(&self) -> Answer<'_, String> {
         ready("# TYPE opsctl_queue_depth gauge\nopsctl_queue_depth 45\n# EOF\n".into())
     }

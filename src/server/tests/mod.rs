@@ -202,6 +202,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/admin/v1/metrics/performance", ""),
     ("GET", "/admin/v1/metrics/requests", ""),
     ("GET", "/admin/v1/metrics/actions", ""),
+    ("GET", "/admin/v1/metrics/history?from=2026-10-01T00:00:00Z", ""),
     ("GET", "/admin/v1/logs/errors", ""),
     ("GET", "/admin/v1/logs/lines", ""),
     ("GET", "/admin/v1/config", ""),

@@ -6,7 +6,7 @@ use crate::engine::workflow::Change;
 use crate::server::native::runtime::Runtime;
 use crate::server::native::store::workflows::{self, Moment, Moved, Told};
 use crate::server::telemetry::{Level, LogLine, Part};
-use crate::wire::Time;
+use crate::wire::{Occurrence, Time};
 
 impl Runtime {
     /// Now, and the settings in force.
@@ -45,6 +45,9 @@ impl Runtime {
     /// are warnings: an error counts once.
     fn tell(&self, told: &Told) {
         let change = &told.event.change;
+        if let Some(what) = counted(change) {
+            self.telemetry.happened(what, None);
+        }
         let part = if change.kind().is_rollback() { Part::Rollback } else { Part::Workflow };
         let level = match change {
             Change::StepFailed { .. } | Change::Failed { .. } | Change::UndoFailed { .. } => Level::Warn,
@@ -111,4 +114,16 @@ impl Runtime {
             },
         );
     }
+}
+
+/// What the monthly report counts it as.
+fn counted(change: &Change) -> Option<Occurrence> {
+    Some(match change {
+        Change::Accepted { .. } => Occurrence::WorkflowAccepted,
+        Change::Completed => Occurrence::WorkflowCompleted,
+        Change::Failed { .. } => Occurrence::WorkflowFailed,
+        Change::RollbackEnded { error: None, .. } => Occurrence::RolledBack,
+        Change::RollbackEnded { error: Some(_), .. } => Occurrence::RollbackFailed,
+        _ => return None,
+    })
 }

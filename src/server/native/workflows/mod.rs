@@ -14,8 +14,9 @@ use crate::platforms::undo;
 use crate::server::backend::{Answer, ChangeContext, Refusal, WorkflowOps};
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{
-    ChangeAnswer, EffectKind, ErrorCode, EventFilter, RebuildPlan, ResolveRequest, RollbackMode, RollbackPlan,
-    Workflow, WorkflowAccepted, WorkflowEvents, WorkflowFilter, WorkflowList, WorkflowRequest, WorkflowStatus,
+    ChangeAnswer, EffectKind, ErrorCode, EventFilter, Occurrence, RebuildPlan, ResolveRequest, RollbackMode,
+    RollbackPlan, Workflow, WorkflowAccepted, WorkflowEvents, WorkflowFilter, WorkflowList, WorkflowRequest,
+    WorkflowStatus,
 };
 
 impl WorkflowOps for Runtime {
@@ -204,11 +205,15 @@ impl Runtime {
         };
         let made = self.write_moving(move |conn, moment| workflows::submit(conn, &new, moment)).await;
         self.no_longer_arriving(1);
+        if made.as_ref().is_ok_and(|made| made.duplicate) {
+            self.telemetry.happened(Occurrence::DuplicatePrevented, None);
+        }
         made.map(accepted).inspect_err(|refusal| {
             if refusal.code != ErrorCode::DuplicateError {
                 return;
             }
             self.telemetry.log(LogLine::warn(Part::Idempotency, format!("Collision: {}", refusal.message)));
+            self.telemetry.happened(Occurrence::KeyCollision, None);
             let with = refusal.details.as_ref().and_then(|details| details["workflowId"].as_str()).map(str::to_owned);
             if let Some(with) = with {
                 let now = self.now();
