@@ -14,7 +14,7 @@ use crate::aliases::Class;
 use crate::client::{Orchestrator, OrchestratorOptions};
 use crate::clock::Clock;
 use crate::error::{Explained, Kind};
-use crate::guard::{Approval, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
+use crate::guard::{Approval, Entry, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
 use crate::output::{Output, Report, Style};
 use crate::platforms::{Clients, Credentials, Endpoints};
 use crate::sandbox::Place;
@@ -48,7 +48,7 @@ impl App {
         let style = |make: fn(_, &_, _) -> Style| make(settings.color.value, &settings.env, clock.now());
         let output = Output::new(settings.output.value, settings.quiet, style(Style::stdout), style(Style::stderr));
         output.redactor.add(&settings.env.secrets());
-        let receipts = Receipts::new(&settings.places);
+        let receipts = Receipts::new(&settings.places, output.redactor.clone());
         App {
             settings,
             clock,
@@ -147,27 +147,45 @@ impl App {
 
     /// Shows the plan and gets the consent. `None` after `--dry-run`; a declined plan is an error that ends with 10.
     pub async fn approve(&self, plan: &Plan) -> anyhow::Result<Option<Approval>> {
-        let target = self.target().await?;
+        self.approve_as(plan, Entry::Whole).await
+    }
+
+    /// As [`App::approve`], for a change that is written down in another way than as a whole.
+    pub async fn approve_as(&self, plan: &Plan, entry: Entry<'_>) -> anyhow::Result<Option<Approval>> {
+        let context = self.settings.context()?;
+        let (url, server_environment) = match self.place().await {
+            Ok(place) => place,
+            // What goes straight to the platforms works without the orchestrator.
+            Err(error) if plan.is_direct() => {
+                let why = Explained::from_error(&error).message;
+                self.note(format!("note: the orchestrator could not be asked what environment this is: {why}"));
+                (context.place(), None)
+            }
+            Err(error) => return Err(error),
+        };
         let guard = Guard {
-            context: self.settings.context()?,
-            url: target.url.as_str().trim_end_matches('/').to_owned(),
-            server_environment: self.server_environment().await?,
+            context,
+            url,
+            server_environment,
             output: &self.output,
             prompt: self.prompt.as_ref(),
             receipts: &self.receipts,
+            places: &self.settings.places,
             clock: &self.clock,
             env: &self.settings.env,
         };
-        let approval = guard.approve(plan).await?;
+        let approval = guard.approve(plan, entry).await?;
         *self.open.borrow_mut() = approval.as_ref().map(|a| a.receipt().clone());
         Ok(approval)
     }
 
-    /// The environment word of the server; `None` when it has only the documented routes and so no word.
-    async fn server_environment(&self) -> anyhow::Result<Option<String>> {
+    /// Where the context points, and the environment word of the server there; `None` when it has only the documented
+    /// routes and so no word.
+    async fn place(&self) -> anyhow::Result<(String, Option<String>)> {
+        let url = self.target().await?.url.as_str().trim_end_matches('/').to_owned();
         match self.orchestrator().await?.info().await {
-            Ok(info) => Ok(Some(info.environment)),
-            Err(error) if Explained::from_error(&error).kind == Kind::NotFound => Ok(None),
+            Ok(info) => Ok((url, Some(info.environment))),
+            Err(error) if Explained::from_error(&error).kind == Kind::NotFound => Ok((url, None)),
             Err(error) => Err(error),
         }
     }
@@ -189,7 +207,7 @@ impl App {
         } else {
             "nothing to undo".into()
         };
-        match self.receipts.save(&receipt) {
+        match self.receipts.close(self.now(), &receipt) {
             Ok(()) => self.note(format!("receipt: {}  undo: {undo}", receipt.id)),
             // The change happened: its own answer must not be hidden behind this.
             Err(error) => self.output.warn(&format!("the receipt {} was not completed: {error:#}", receipt.id)),
@@ -197,12 +215,26 @@ impl App {
         Ok(())
     }
 
+    /// Leaves an approved change of many items open: it stopped before every item was tried, and can go on.
+    pub fn leave_open(&self, approval: &Approval) {
+        self.open.borrow_mut().take();
+        self.say_resumable(approval.receipt_id());
+    }
+
+    fn say_resumable(&self, id: &str) {
+        self.output.warn(&format!("stopped in the middle; finish it with `opsctl history resume {id}`"));
+    }
+
     /// After an error: a change that was approved and has no outcome gets the error into its receipt.
     pub(crate) fn close_receipt(&self, error: &anyhow::Error) {
         let Some(mut receipt) = self.open.borrow_mut().take().filter(|r| !r.id.is_empty()) else { return };
+        if receipt.planned.is_some() {
+            // It can go on: what was done is in the journal, item by item.
+            return self.say_resumable(&receipt.id);
+        }
         receipt.state = ReceiptState::Failed;
         receipt.error = Some(Explained::from_error(error).message);
-        if let Err(error) = self.receipts.save(&receipt) {
+        if let Err(error) = self.receipts.close(self.now(), &receipt) {
             self.output.warn(&format!("the receipt {} was not completed: {error:#}", receipt.id));
         }
     }

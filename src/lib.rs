@@ -5,6 +5,7 @@
 pub mod aliases;
 pub mod analysis;
 pub mod app;
+pub mod bulk;
 pub mod cli;
 pub mod client;
 pub mod clock;

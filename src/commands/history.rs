@@ -65,14 +65,10 @@ impl HistoryArgs {
 impl ListArgs {
     fn run(self, app: &App) -> anyhow::Result<()> {
         let since = self.since.resolve(app)?;
-        let (mut receipts, damaged) = app.receipts.list()?;
+        let mut receipts = app.receipts.list()?;
         receipts.retain(|r| since.is_none_or(|since| r.at >= since));
         receipts.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
         app.emit(&History(receipts))?;
-        if damaged > 0 {
-            app.output
-                .warn(&format!("{damaged} receipts in {} cannot be read", app.settings.places.receipts().display()));
-        }
         Ok(())
     }
 }
@@ -158,6 +154,7 @@ fn undo_words(undo: &UndoAction) -> String {
         UndoAction::SetConfig { name, value: None, .. } => format!("unset {name}"),
         UndoAction::RevokeToken { id } => format!("revoke {id}"),
         UndoAction::RestoreBackup { backup, .. } => format!("restore {backup}"),
+        UndoAction::AtPlatform { how } => how.to_string(),
         UndoAction::None { why } => format!("none: {why}"),
     }
 }

@@ -109,7 +109,7 @@ impl UndoArgs {
         app.receipt(&approval, items.clone())?;
         let all_good = items.iter().all(|i| is_good(i.effect));
         if all_good {
-            app.receipts.save(&Receipt { undone_by: Some(approval.receipt_id().to_owned()), ..receipt.clone() })?;
+            app.receipts.undone(app.now(), &receipt.id, approval.receipt_id(), None)?;
         }
         let outcome = if all_good && work.left.is_empty() { Outcome::Done } else { Outcome::SomeFailed };
         app.emit(&Undone { undoes: receipt.id, items, left_alone: work.left })?;
@@ -140,7 +140,7 @@ async fn take_back_restore(
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
     let items = going.items(&going.act(app, &approval).await?);
     app.receipt(&approval, items.clone())?;
-    app.receipts.save(&Receipt { undone_by: Some(approval.receipt_id().to_owned()), ..receipt.clone() })?;
+    app.receipts.undone(app.now(), &receipt.id, approval.receipt_id(), None)?;
     app.emit(&Undone { undoes: receipt.id.clone(), items, left_alone: Vec::new() })?;
     Ok(Outcome::Done)
 }
@@ -226,7 +226,7 @@ fn sort(receipt: &Receipt, now: &Now) -> Work {
             UndoAction::Pause { .. } | UndoAction::Resume { .. } | UndoAction::RevokeToken { .. } => {
                 work.others.push((item.undo.clone(), None))
             }
-            UndoAction::RestoreBackup { .. } | UndoAction::None { .. } => {}
+            UndoAction::RestoreBackup { .. } | UndoAction::AtPlatform { .. } | UndoAction::None { .. } => {}
         }
     }
     work
@@ -257,9 +257,10 @@ fn plan(receipt: &Receipt, work: &Work, change: &ChangeArgs) -> Plan {
         UndoAction::RevokeToken { id } => {
             Step::new(format!("DELETE /admin/v1/tokens/{id}")).because("it stops working for good")
         }
-        UndoAction::RestoreItem { .. } | UndoAction::RestoreBackup { .. } | UndoAction::None { .. } => {
-            Step::new("nothing")
-        }
+        UndoAction::RestoreItem { .. }
+        | UndoAction::RestoreBackup { .. }
+        | UndoAction::AtPlatform { .. }
+        | UndoAction::None { .. } => Step::new("nothing"),
     });
     Plan::new("undo", title, change).steps(restored).steps(others)
 }
@@ -304,7 +305,10 @@ async fn act(app: &App, approval: &Approval, work: &Work) -> anyhow::Result<Vec<
             UndoAction::RevokeToken { id } => {
                 of_answer(id, &api.revoke_token(approval, id).await?, UndoAction::none("a revoked token stays revoked"))
             }
-            UndoAction::RestoreItem { .. } | UndoAction::RestoreBackup { .. } | UndoAction::None { .. } => continue,
+            UndoAction::RestoreItem { .. }
+            | UndoAction::RestoreBackup { .. }
+            | UndoAction::AtPlatform { .. }
+            | UndoAction::None { .. } => continue,
         });
     }
     Ok(items)
@@ -321,34 +325,19 @@ fn effects(answer: &ChangeAnswer, ids: &[String]) -> Vec<ItemEffect> {
 }
 
 fn of_answer(id: &str, answer: &ChangeAnswer, undo: UndoAction) -> ReceiptItem {
-    ReceiptItem { id: id.to_owned(), effect: answer.effect, detail: Some(answer.message.clone()), undo }
+    ReceiptItem { effect: answer.effect, detail: Some(answer.message.clone()), ..ReceiptItem::applied(id, undo) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::guard::ReceiptState;
-    use crate::wire::{ConfigSource, RestartPart, Time};
+    use crate::wire::{ConfigSource, RestartPart};
 
     fn receipt(undos: Vec<UndoAction>) -> Receipt {
         let items =
             undos.into_iter().enumerate().map(|(n, undo)| ReceiptItem::applied(format!("i{n}"), undo)).collect();
-        Receipt {
-            id: "r-1".into(),
-            state: ReceiptState::Done,
-            at: Time(0),
-            operator: "ana@bastion".into(),
-            context: "local".into(),
-            url: "http://localhost:3000".into(),
-            verb: "queue clear".into(),
-            title: "clear the queue".into(),
-            reason: None,
-            ticket: None,
-            key: "k".into(),
-            error: None,
-            undone_by: None,
-            items,
-        }
+        Receipt { id: "r-1".into(), state: ReceiptState::Done, ..Receipt::for_tests(items) }
     }
 
     fn setting(value: &str, pending: Option<&str>) -> ConfigEntry {

@@ -2,21 +2,31 @@
 //!
 //! A verb builds a [`Plan`] from reads alone and hands it to `App::approve`. Only this module can make an
 //! [`Approval`], and every mutating client method wants one: forgetting to ask does not compile.
+//!
+//! An approval holds a [`Lease`] on the plan's subject, and its change is in the [`journal`] before anything is sent.
+//! Changes of many items straight on the platforms are [`bulk`](crate::bulk)'s.
 
 mod consent;
+pub mod journal;
+mod lease;
 mod plan;
 mod prompt;
 mod receipt;
+mod receipts;
 
 pub use consent::{Ask, Situation, obtain, question};
+pub use lease::Lease;
 pub use plan::{ChangeArgs, Plan, PlanContext, Step, Undo, is_production};
 pub use prompt::{Prompt, Scripted, Terminal};
-pub use receipt::{Receipt, ReceiptItem, ReceiptState, Receipts, UndoAction};
+pub use receipt::{Receipt, ReceiptItem, ReceiptState, UndoAction};
+pub use receipts::{KeptPlan, Receipts, Record, Stage};
+
+use journal::Head;
 
 use crate::clock::Clock;
 use crate::error::{Fault, Kind};
 use crate::output::Output;
-use crate::settings::{Context, ContextKind, Env, Protection};
+use crate::settings::{Context, ContextKind, Env, Places, Protection};
 
 /// The consent to exactly one plan.
 #[derive(Debug)]
@@ -26,6 +36,8 @@ pub struct Approval {
     reason: Option<String>,
     ticket: Option<String>,
     receipt: Receipt,
+    head: Option<Head>,
+    lease: Option<Lease>,
 }
 
 impl Approval {
@@ -49,6 +61,18 @@ impl Approval {
         self.ticket.as_deref()
     }
 
+    /// The journal's newest line when this change was opened; travels into the server's audit log.
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
+    }
+
+    /// Tells whoever is held up by this change how far it is.
+    pub fn at(&self, progress: &str) {
+        if let Some(lease) = &self.lease {
+            lease.at(progress);
+        }
+    }
+
     /// Id of the receipt this change is written to.
     pub fn receipt_id(&self) -> &str {
         &self.receipt.id
@@ -62,24 +86,28 @@ impl Approval {
     /// An approval nobody gave, for tests of what needs one.
     #[cfg(test)]
     pub fn for_tests() -> Self {
-        let receipt = Receipt {
-            id: "r-test".into(),
-            state: ReceiptState::Started,
-            at: crate::wire::Time(0),
+        let receipt = Receipt { id: "r-test".into(), key: "test-key".into(), ..Receipt::for_tests(Vec::new()) };
+        Approval {
+            key: "test-key".into(),
             operator: "tester@here".into(),
-            context: "test".into(),
-            url: String::new(),
-            verb: String::new(),
-            title: String::new(),
             reason: None,
             ticket: None,
-            key: "test-key".into(),
-            error: None,
-            undone_by: None,
-            items: Vec::new(),
-        };
-        Approval { key: "test-key".into(), operator: "tester@here".into(), reason: None, ticket: None, receipt }
+            receipt,
+            head: None,
+            lease: None,
+        }
     }
+}
+
+/// How a change is written down.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry<'a> {
+    /// As a whole: one request, or a few that are answered together.
+    Whole,
+    /// Item by item, as planned here.
+    Items(&'a KeptPlan),
+    /// Under the receipt of an interrupted change that goes on.
+    Again(&'a Receipt),
 }
 
 /// What the guard needs to know and use.
@@ -94,8 +122,10 @@ pub struct Guard<'a> {
     pub output: &'a Output,
     /// Whom to ask.
     pub prompt: &'a dyn Prompt,
-    /// Where receipts go.
+    /// Where changes are written down.
     pub receipts: &'a Receipts,
+    /// Where leases are.
+    pub places: &'a Places,
     /// What time it is.
     pub clock: &'a Clock,
     /// For the operator's name.
@@ -103,8 +133,9 @@ pub struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Shows the plan, gets the consent, opens the receipt. `None` after `--dry-run`; a declined plan is an error.
-    pub async fn approve(&self, plan: &Plan) -> anyhow::Result<Option<Approval>> {
+    /// Shows the plan, gets the consent, takes the lease, opens the receipt. `None` after `--dry-run`; a declined plan
+    /// is an error.
+    pub async fn approve(&self, plan: &Plan, entry: Entry<'_>) -> anyhow::Result<Option<Approval>> {
         let mut plan = plan.clone();
         let environment = self.context.environment.clone().or_else(|| self.server_environment.clone());
         plan.context = PlanContext { name: self.context.name.clone(), url: self.url.clone(), environment };
@@ -128,39 +159,45 @@ impl Guard<'_> {
         let given = plan.change.reason.as_deref().map(str::trim).filter(|r| !r.is_empty()).map(str::to_owned);
         let reason = given.or(typed);
         let operator = operator(self.env);
-        let key = uuid::Uuid::now_v7().to_string();
-        let receipt = Receipt {
-            id: String::new(),
-            state: ReceiptState::Started,
-            at: self.clock.now(),
-            operator: operator.clone(),
-            context: plan.context.name.clone(),
-            url: plan.context.url.clone(),
-            verb: plan.verb.to_owned(),
-            title: plan.title.clone(),
-            reason: reason.clone(),
-            ticket: plan.change.ticket.clone(),
-            key: key.clone(),
-            error: None,
-            undone_by: None,
-            items: Vec::new(),
+        let now = self.clock.now();
+        let lease = plan.held().map(|subject| Lease::take(self.places, &subject, &plan.title, &operator, now));
+        let lease = lease.transpose().map_err(|e| if e.is::<Fault>() { e } else { not_started(&plan, e) })?;
+        let ticket = plan.change.ticket.clone();
+        let receipt = match entry {
+            Entry::Again(receipt) => receipt.clone(),
+            Entry::Whole | Entry::Items(_) => Receipt {
+                id: String::new(),
+                state: ReceiptState::Started,
+                at: now,
+                operator: operator.clone(),
+                context: plan.context.name.clone(),
+                url: plan.context.url.clone(),
+                verb: plan.verb.to_owned(),
+                title: plan.title.clone(),
+                reason: reason.clone(),
+                ticket: ticket.clone(),
+                key: uuid::Uuid::now_v7().to_string(),
+                error: None,
+                undone_by: None,
+                planned: None,
+                items: Vec::new(),
+            },
         };
-        let receipt = match self.receipts.open(receipt.clone(), self.clock) {
-            Ok(receipt) => receipt,
+        let opened = match entry {
+            Entry::Whole => self.receipts.open(receipt.clone(), None),
+            Entry::Items(kept) => self.receipts.open(receipt.clone(), Some(kept)),
+            Entry::Again(_) => self.receipts.resume(now, &receipt.id, &operator).map(|head| (receipt.clone(), head)),
+        };
+        let (receipt, head) = match opened {
+            Ok((receipt, head)) => (receipt, Some(head)),
             // A full or read-only disk must not keep anybody from stopping the damage.
             Err(error) if plan.brake => {
                 self.output.warn(&format!("no receipt will be kept: {error:#}"));
-                receipt
+                (receipt, None)
             }
-            Err(error) => {
-                return Err(error.context(
-                    Fault::new(Kind::Failed, format!("{} was not started", plan.title))
-                        .because("every change leaves a receipt, and this one could not")
-                        .hint("make the state directory writable, or set OPSCTL_STATE_DIR"),
-                ));
-            }
+            Err(error) => return Err(not_started(&plan, error)),
         };
-        Ok(Some(Approval { key, operator, reason, ticket: plan.change.ticket.clone(), receipt }))
+        Ok(Some(Approval { key: receipt.key.clone(), operator, reason, ticket, receipt, head, lease }))
     }
 
     /// Why no change is possible here at all.
@@ -183,6 +220,15 @@ impl Guard<'_> {
                 .hint("check its url and environment with `opsctl context show`"),
         )
     }
+}
+
+/// What is said when a change could not be written down, and so was not begun.
+fn not_started(plan: &Plan, error: anyhow::Error) -> anyhow::Error {
+    error.context(
+        Fault::new(Kind::Failed, format!("{} was not started", plan.title))
+            .because("every change leaves a receipt, and this one could not")
+            .hint("make the state directory writable, or set OPSCTL_STATE_DIR"),
+    )
 }
 
 /// `ana@bastion`: the login name and the host, as far as they are known.

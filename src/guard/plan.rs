@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::aliases::Class;
 use crate::output::{Page, Report, Tone};
@@ -84,6 +84,18 @@ impl fmt::Display for Undo {
 impl Serialize for Undo {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Undo {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(match String::deserialize(d)?.as_str() {
+            "restore" => Undo::Restore,
+            "rewrite" => Undo::Rewrite,
+            "correct" => Undo::Correct,
+            "none" => Undo::None,
+            command => Undo::Reverse(command.to_owned()),
+        })
     }
 }
 
@@ -171,6 +183,10 @@ pub struct Plan {
     #[serde(skip)]
     pub(super) change: ChangeArgs,
     #[serde(skip)]
+    subject: Option<String>,
+    #[serde(skip)]
+    direct: bool,
+    #[serde(skip)]
     counted: bool,
 }
 
@@ -194,6 +210,8 @@ impl Plan {
             steps: Vec::new(),
             brake: false,
             change: change.clone(),
+            subject: None,
+            direct: false,
             counted: false,
         }
     }
@@ -235,6 +253,40 @@ impl Plan {
     pub fn brake(mut self) -> Self {
         self.brake = true;
         self
+    }
+
+    /// Marks a change that goes straight to the platforms: it works with the orchestrator down.
+    #[must_use]
+    pub fn direct(mut self) -> Self {
+        self.direct = true;
+        self
+    }
+
+    /// Whether it goes straight to the platforms.
+    pub fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// What is changed, for the lease: `notion database 1f0c`. By default the one target, or the noun of the verb.
+    #[must_use]
+    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// The subject that nobody else may be changing at the same time; `None` for what never gets in anybody's way.
+    pub(super) fn held(&self) -> Option<String> {
+        if self.brake || !matches!(self.class, Class::M2 | Class::M3) {
+            return None;
+        }
+        let subject = self.subject.clone().unwrap_or_else(|| {
+            let noun = self.verb.split(' ').next().unwrap_or_default();
+            match self.steps.as_slice() {
+                [Step { target: Some(target), .. }] => format!("{noun} {target}"),
+                _ => noun.to_owned(),
+            }
+        });
+        Some(format!("{subject} in {}", self.context.name))
     }
 
     /// Adds what to know before answering.

@@ -171,7 +171,11 @@ fn boundary(bytes: &[u8]) -> String {
 }
 
 pub(super) async fn get(session: &Session, id: &str) -> Result<Value, PlatformError> {
-    let url = session.at_with(&["files", id], &[ALL_DRIVES, ("fields", FILE_FIELDS)]);
+    get_with(session, id, FILE_FIELDS).await
+}
+
+pub(super) async fn get_with(session: &Session, id: &str, fields: &str) -> Result<Value, PlatformError> {
+    let url = session.at_with(&["files", id], &[ALL_DRIVES, ("fields", fields)]);
     Ok(session.ask(Ask::get("files.get", url)).await?)
 }
 

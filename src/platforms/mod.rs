@@ -18,6 +18,7 @@ mod endpoints;
 mod error;
 mod fields;
 mod google;
+pub mod look;
 mod notion;
 mod session;
 mod sheets;

@@ -49,6 +49,11 @@ fn list(session: &Session, data: &Data<'_>) -> Result<String, PlatformError> {
     data.text_or("listId", &session.credentials.defaults.trello_list).map_err(|why| session.invalid(why))
 }
 
+/// A card with these fields.
+pub(super) async fn card_with(session: &Session, id: &str, fields: &str) -> Result<Value, PlatformError> {
+    Ok(session.ask(Ask::get("cards.get", session.at_with(&["cards", id], &[("fields", fields)]))).await?)
+}
+
 /// The text with the marker as its last line.
 pub(super) fn marked(text: &str, marker: Option<&String>) -> String {
     match marker {

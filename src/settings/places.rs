@@ -14,7 +14,7 @@ pub struct Places {
     pub config: PathBuf,
     /// What `serve` keeps, under `serve/`.
     pub data: PathBuf,
-    /// Receipts and the sandbox record.
+    /// The journal of changes, leases, limits and the sandbox record.
     pub state: PathBuf,
     /// Values for completion.
     pub cache: PathBuf,
@@ -66,9 +66,19 @@ impl Places {
         self.data.join("serve")
     }
 
-    /// Where receipts are kept.
-    pub fn receipts(&self) -> PathBuf {
-        self.state.join("receipts")
+    /// Where the journal of changes is, and what it keeps beside it.
+    pub fn journal(&self) -> PathBuf {
+        self.state.join("journal")
+    }
+
+    /// Who is at what: one file for each subject of a change.
+    pub fn leases(&self) -> PathBuf {
+        self.state.join("leases")
+    }
+
+    /// How fast each credential may be used: one file for each, shared by all processes.
+    pub fn limits(&self) -> PathBuf {
+        self.state.join("limits")
     }
 
     /// The sandbox's folder.

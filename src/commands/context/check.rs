@@ -195,9 +195,9 @@ fn platform_line(app: &App) -> Line {
     Line { name: "platform keys", state: Verdict::Ok, detail }
 }
 
-/// Whether receipts can be written.
+/// Whether the journal can be written.
 fn state_line(app: &App) -> Line {
-    let place = app.settings.places.receipts();
+    let place = app.settings.places.journal();
     let probe = place.join(format!(".probe-{}", uuid::Uuid::now_v7().simple()));
     let written = make_directory(&place).and_then(|()| Ok(std::fs::write(&probe, b"")?));
     let _ = std::fs::remove_file(&probe);

@@ -207,7 +207,7 @@ async fn query(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platfo
     Ok(CallOutcome::done(result))
 }
 
-async fn query_source(session: &Session, id: &str, body: Value) -> Result<Value, Failed> {
+pub(super) async fn query_source(session: &Session, id: &str, body: Value) -> Result<Value, Failed> {
     let mut ask = Ask::write("data_sources.query", Method::POST, session.at(&["data_sources", id, "query"]), body);
     ask.effect = Effect::Read;
     session.ask(ask).await

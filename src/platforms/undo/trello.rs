@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::fields::Data;
-use super::super::session::{Ask, Session};
-use super::super::trello::{CHANGES, card, comments, marked, put};
+use super::super::session::Session;
+use super::super::trello::{CHANGES, card, card_with, comments, marked, put};
 use super::guard::{Field, Verdict, confirm, judge, names, seen, shown};
 use super::{Done, PlatformError, Seen, UndoPlan, Undone, Way, if_there};
 use crate::wire::{ActionType, Time};
@@ -89,7 +89,7 @@ fn written<'a>(data: &Data<'a>) -> impl Iterator<Item = (&'static str, &'static 
 }
 
 async fn get(session: &Session, id: &str) -> Result<Value, PlatformError> {
-    Ok(session.ask(Ask::get("cards.get", session.at_with(&["cards", id], &[("fields", FIELDS)]))).await?)
+    card_with(session, id, FIELDS).await
 }
 
 /// The card; `None` when it was deleted for good.

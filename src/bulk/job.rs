@@ -1,0 +1,162 @@
+//! From a list of items to its summary: plan, question, journal, run, receipt. One path for a verb's first run, a saved
+//! plan, an interrupted run and an undo.
+
+use super::item::{BulkArgs, Deed, Item};
+use super::platforms::AtPlatforms;
+use super::run::{Run, Tally};
+use super::summary::Summary;
+use crate::app::App;
+use crate::error::{Fault, Kind, Outcome};
+use crate::guard::journal::Fate;
+use crate::guard::{Approval, ChangeArgs, Entry, KeptPlan, Plan, Receipt, Stage};
+use crate::wire::EffectKind;
+
+/// A change of many items straight on the platforms.
+#[derive(Clone, Debug)]
+pub struct Job {
+    verb: &'static str,
+    title: String,
+    subject: Option<String>,
+    items: Vec<Item>,
+    notes: Vec<String>,
+    change: ChangeArgs,
+    limits: BulkArgs,
+    /// The receipt that it goes on with, and how far each item had come.
+    interrupted: Option<(Receipt, Vec<Stage>)>,
+}
+
+impl Job {
+    /// A job of a verb in the table, with the flags it was called with.
+    pub fn new(verb: &'static str, title: impl Into<String>, change: &ChangeArgs) -> Self {
+        Job {
+            verb,
+            title: title.into(),
+            subject: None,
+            items: Vec::new(),
+            notes: Vec::new(),
+            change: change.clone(),
+            limits: BulkArgs::default(),
+            interrupted: None,
+        }
+    }
+
+    /// What is changed, for the lease: `notion database 1f0c`.
+    #[must_use]
+    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// The items, in the order in which they are done.
+    #[must_use]
+    pub fn items(mut self, items: Vec<Item>) -> Self {
+        self.items = items;
+        self
+    }
+
+    /// Adds what to know before answering.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// The flags that bound it.
+    #[must_use]
+    pub fn limits(mut self, limits: &BulkArgs) -> Self {
+        self.limits = limits.clone();
+        self
+    }
+
+    /// Goes on with an interrupted receipt.
+    #[must_use]
+    pub fn going_on(mut self, receipt: Receipt, stages: Vec<Stage>) -> Self {
+        self.interrupted = Some((receipt, stages));
+        self
+    }
+
+    /// Shows the plan, asks, does it, and reports. After `--dry-run` nothing was sent.
+    pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
+        self.ensure_within()?;
+        let plan = self.plan();
+        let approval = match &self.interrupted {
+            Some((receipt, _)) => app.approve_as(&plan, Entry::Again(receipt)).await?,
+            None => {
+                let kept = KeptPlan::new(&self.items, &app.output.redactor)?;
+                app.approve_as(&plan, Entry::Items(&kept)).await?
+            }
+        };
+        let Some(approval) = approval else { return Ok(Outcome::Done) };
+        let fates = self.act(app, &approval).await?;
+        self.note_undone(app, approval.receipt_id(), &fates)?;
+        let summary = Summary::new(approval.receipt_id(), &self.title, &self.items, &fates);
+        app.emit(&summary)?;
+        if summary.is_complete() {
+            app.receipt(&approval, fates.into_iter().flatten().map(|fate| fate.item).collect())?;
+        } else {
+            app.leave_open(&approval);
+        }
+        Ok(summary.outcome())
+    }
+
+    fn ensure_within(&self) -> Result<(), Fault> {
+        let (count, Some(max)) = (self.items.len(), self.limits.max_items) else { return Ok(()) };
+        if count as u64 <= max {
+            return Ok(());
+        }
+        Err(Fault::new(Kind::Conflict, format!("the plan has {count} items, more than --max-items {max}"))
+            .because("nothing was sent")
+            .hint("look at them with --dry-run --all; raise --max-items if they are right"))
+    }
+
+    fn plan(&self) -> Plan {
+        let is_open = |at: &usize| match &self.interrupted {
+            Some((_, stages)) => !matches!(stages.get(*at), Some(Stage::Ended(_))),
+            None => true,
+        };
+        let open = (0..self.items.len()).filter(is_open).map(|at| self.items[at].step());
+        let mut plan = Plan::new(self.verb, &self.title, &self.change).direct().steps(open);
+        if let Some(subject) = &self.subject {
+            plan = plan.subject(subject);
+        }
+        self.notes.iter().fold(plan, Plan::note)
+    }
+
+    async fn act(&self, app: &App, approval: &Approval) -> anyhow::Result<Vec<Option<Fate>>> {
+        let work = AtPlatforms::new(app.platforms().await?);
+        let bar = app.output.progress(self.items.len() as u64, "start");
+        let progress = |tally: &Tally| {
+            let what = if tally.failed > 0 { format!("{} failed", tally.failed) } else { "working".to_owned() };
+            bar.at(&what, tally.ended() as u64, tally.total as u64);
+            approval.at(&format!("{} of {} done", tally.ended(), tally.total));
+        };
+        let run = Run {
+            work: &work,
+            receipts: &app.receipts,
+            id: approval.receipt_id(),
+            key: approval.key(),
+            clock: &app.clock,
+            max_errors: self.limits.max_errors,
+            progress: &progress,
+        };
+        let stages = self.interrupted.as_ref().map_or(&[][..], |(_, stages)| stages);
+        run.run(&self.items, stages).await
+    }
+
+    /// Writes down at the receipts that were taken back which of their items were.
+    fn note_undone(&self, app: &App, by: &str, fates: &[Option<Fate>]) -> anyhow::Result<()> {
+        let mut taken: std::collections::BTreeMap<&str, Vec<usize>> = std::collections::BTreeMap::new();
+        for (item, fate) in self.items.iter().zip(fates) {
+            let effect = fate.as_ref().map(|fate| fate.item.effect);
+            if let Deed::TakeBack { receipt, item, .. } = &item.deed
+                && matches!(effect, Some(EffectKind::Applied | EffectKind::AlreadySo))
+            {
+                taken.entry(receipt).or_default().push(*item);
+            }
+        }
+        for (receipt, items) in taken {
+            app.receipts.undone(app.now(), receipt, by, Some(items))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! The platforms as the runner's world.
+
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use serde_json::Value;
+
+use super::item::{Deed, Item};
+use super::work::{Found, Sight, Work, Written};
+use crate::platforms::look::Target;
+use crate::platforms::undo::Undone;
+use crate::platforms::{CALL_TIMEOUT, Call, Clients, Lookup, PlatformError};
+use crate::wire::{ActionType, Platform, Time};
+
+/// Objects that one look covers: Notion's page.
+const PAGE: usize = 100;
+
+/// Requests in flight at once.
+const WIDTH: usize = 4;
+
+/// How long taking an item back may take: a look, a write, and another look.
+const TAKE_BACK: Duration = Duration::from_secs(30);
+
+/// The platforms, spoken to with these clients.
+pub struct AtPlatforms {
+    clients: Clients,
+}
+
+impl AtPlatforms {
+    /// Those that these clients reach.
+    pub fn new(clients: Clients) -> Self {
+        AtPlatforms { clients }
+    }
+
+    async fn act(&self, call: Call) -> Result<Written, PlatformError> {
+        let outcome = self.clients.execute(&call).await?;
+        // A deletion that was found done was somebody else's; everything else is recognised by our marker.
+        Ok(match outcome.served_by_marker && call.action_type == ActionType::Delete {
+            true => Written::Already("it was done already when the request came".into()),
+            false => Written::Done(outcome.result),
+        })
+    }
+}
+
+fn call(platform: Platform, action: ActionType, data: &Value, marker: &str) -> Call {
+    Call { marker: Some(marker.to_owned()), ..Call::new(platform, action, data.clone()) }
+}
+
+impl Work for AtPlatforms {
+    fn width(&self) -> usize {
+        WIDTH
+    }
+
+    fn page(&self) -> usize {
+        PAGE
+    }
+
+    fn look<'a>(&'a self, items: &'a [&'a Item]) -> LocalBoxFuture<'a, Vec<Result<Sight, PlatformError>>> {
+        Box::pin(async move {
+            // What is taken back is looked at by the undo itself, right before its request.
+            let mut sights = vec![Ok(Sight::There { print: String::new(), before: None }); items.len()];
+            for platform in Platform::ALL {
+                let mut places = Vec::new();
+                let mut targets = Vec::new();
+                for (place, item) in items.iter().enumerate() {
+                    if let Deed::Act { platform: of, action, data } = &item.deed
+                        && of == platform
+                    {
+                        places.push(place);
+                        targets.push(Target { action: *action, data, among: item.among.as_ref() });
+                    }
+                }
+                if !targets.is_empty() {
+                    let seen = self.clients.look(*platform, &targets).await;
+                    places.into_iter().zip(seen).for_each(|(place, sight)| sights[place] = sight);
+                }
+            }
+            sights
+        })
+    }
+
+    fn write<'a>(&'a self, item: &'a Item, marker: &'a str) -> LocalBoxFuture<'a, Result<Written, PlatformError>> {
+        Box::pin(async move {
+            match &item.deed {
+                Deed::Act { platform, action, data } => self.act(call(*platform, *action, data, marker)).await,
+                Deed::TakeBack { done, .. } => Ok(match self.clients.undo(done, false, TAKE_BACK).await? {
+                    Undone::Confirmed(what) => Written::Done(Value::from(what)),
+                    Undone::Already(what) => Written::Already(what),
+                    Undone::ChangedSince(how) => Written::Changed(how),
+                    Undone::StillStands(how) => Written::Without(how),
+                }),
+            }
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        item: &'a Item,
+        marker: &'a str,
+        since: Time,
+    ) -> LocalBoxFuture<'a, Result<Found, PlatformError>> {
+        Box::pin(async move {
+            let Deed::Act { platform, action, data } = &item.deed else {
+                // An undo looks first, so that it may be tried again.
+                return Ok(Found::Absent);
+            };
+            let call = Call { timeout: CALL_TIMEOUT, ..call(*platform, *action, data, marker) };
+            Ok(match self.clients.find_written(&call, since).await? {
+                Lookup::Found(outcome) => Found::Done(outcome.result),
+                Lookup::Absent => Found::Absent,
+                Lookup::Unclear(why) => Found::Unclear(why),
+            })
+        })
+    }
+}

@@ -1,0 +1,256 @@
+//! How an object looks right now, so that a change can tell whether somebody touched it since it was planned.
+//!
+//! A fingerprint is two hashes, `content.stamp`: the content without what a clean-up itself changes (trash, archive,
+//! times), and those. A plan compares both; an undo only the content, see [`same_content`].
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::fields::Data;
+use super::session::Session;
+use super::{Clients, PlatformError, drive, notion, trello};
+use crate::engine::canonical::{canonical_json, sha256_hex};
+use crate::wire::{ActionType, ErrorCode, Platform, Time};
+
+/// Hex digits of each half of a fingerprint.
+const DIGITS: usize = 32;
+
+/// Pages of a query that one look for a hundred pages reads at most, before it asks one by one.
+const QUERIES: usize = 3;
+
+/// How an item looks right now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sight {
+    /// It is there.
+    There {
+        /// Its fingerprint; empty when there is nothing to compare.
+        print: String,
+        /// What an undo will need; kept beside the journal before the write.
+        before: Option<Value>,
+    },
+    /// The change holds already, or the thing is gone for good: that counts as done. Says which.
+    Already(String),
+    /// Somebody changed it, so that the change must not be made. Says how.
+    Changed(String),
+}
+
+/// Where many objects can be seen with one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Among {
+    /// A Notion page's data source.
+    pub data_source: String,
+    /// When the page was made, as Notion shows it.
+    pub created: Time,
+}
+
+/// One object to look at, by the action that is meant for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// What is going to be done.
+    pub action: ActionType,
+    /// Its documented data.
+    pub data: &'a Value,
+    /// Where it can be seen together with others.
+    pub among: Option<&'a Among>,
+}
+
+/// What a clean-up itself changes, and what no two answers have in common.
+fn passing(platform: Platform) -> (&'static [&'static str], &'static [&'static str]) {
+    match platform {
+        Platform::Notion => (&["in_trash", "archived", "last_edited_time", "last_edited_by"], &["request_id"]),
+        Platform::Trello => (&["closed", "dateLastActivity", "pos"], &[]),
+        Platform::Drive => {
+            (&["trashed", "explicitlyTrashed", "trashedTime", "trashingUser", "modifiedTime", "version"], &[])
+        }
+        Platform::Slack | Platform::Sheets => (&[], &[]),
+    }
+}
+
+/// The fingerprint of an object as its platform shows it: a Notion page from a query or by itself, a Trello card with
+/// [`TRELLO_FIELDS`], a Drive file with [`DRIVE_FIELDS`], the cells of a sheet's row.
+pub fn fingerprint(platform: Platform, object: &Value) -> String {
+    let (stamps, noise) = passing(platform);
+    let Some(members) = object.as_object() else { return format!("{}.", hash(object)) };
+    let (mut content, mut stamp) = (Map::new(), Map::new());
+    for (name, value) in members {
+        match name.as_str() {
+            name if noise.contains(&name) => {}
+            name if stamps.contains(&name) => drop(stamp.insert(name.to_owned(), value.clone())),
+            name => drop(content.insert(name.to_owned(), lasting(value))),
+        }
+    }
+    format!("{}.{}", hash(&Value::Object(content)), hash(&Value::Object(stamp)))
+}
+
+/// Whether two fingerprints are of the same content, whatever became of trash, archive and times.
+pub fn same_content(a: &str, b: &str) -> bool {
+    let content = |print: &str| print.split('.').next().map(str::to_owned);
+    content(a) == content(b)
+}
+
+fn hash(value: &Value) -> String {
+    sha256_hex(&canonical_json(value), DIGITS)
+}
+
+/// A value without the addresses of files, which are made anew for every answer.
+fn lasting(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(lasting).collect(),
+        Value::Object(members) => {
+            let expires = members.contains_key("expiry_time");
+            let kept = members.iter().filter(|(name, _)| !(expires && ["url", "expiry_time"].contains(&name.as_str())));
+            Value::Object(kept.map(|(name, value)| (name.clone(), lasting(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// What is asked of a card to tell whether it was touched.
+pub const TRELLO_FIELDS: &str = "id,name,desc,due,idList,idBoard,idLabels,idMembers,closed,dateLastActivity";
+
+/// What is asked of a file to tell whether it was touched.
+pub const DRIVE_FIELDS: &str =
+    "id,name,mimeType,parents,md5Checksum,size,trashed,explicitlyTrashed,modifiedTime,version,ownedByMe";
+
+impl Clients {
+    /// How objects of one platform look right now, in their order: with as few requests as the platform offers. What
+    /// a kind of action has nothing to look at for is [`Sight::There`] with an empty fingerprint.
+    pub async fn look(&self, platform: Platform, targets: &[Target<'_>]) -> Vec<Result<Sight, PlatformError>> {
+        let session = self.session(platform, super::CALL_TIMEOUT);
+        let known = match platform {
+            Platform::Notion => pages_together(&session, targets).await,
+            _ => Ok(HashMap::new()),
+        };
+        let known = match known {
+            Ok(known) => known,
+            Err(error) => return targets.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut sights = Vec::with_capacity(targets.len());
+        for target in targets {
+            // Each has its own time.
+            let session = self.session(platform, super::CALL_TIMEOUT);
+            sights.push(look_at(&session, target, &known).await);
+        }
+        sights
+    }
+}
+
+async fn look_at(
+    session: &Session,
+    target: &Target<'_>,
+    known: &HashMap<String, Value>,
+) -> Result<Sight, PlatformError> {
+    let data = Data::new(session.platform, target.action, target.data);
+    let gone = |what: String| Ok(Sight::Already(what));
+    match (session.platform, target.action) {
+        (Platform::Notion, ActionType::Delete | ActionType::Update) => {
+            let id = data.text("page_id").unwrap_or_default();
+            let page = match known.get(&bare(id)) {
+                Some(page) => page.clone(),
+                None => match notion::page(session, id).await {
+                    Ok(page) => page,
+                    Err(error) if error.code == ErrorCode::NotFound => {
+                        return gone(format!(
+                            "Notion shows no page {id}: it is gone, or no longer shared with this connection"
+                        ));
+                    }
+                    Err(error) => return Err(error),
+                },
+            };
+            if notion::in_trash(&page) {
+                return gone(format!("page {id} is in the trash already"));
+            }
+            Ok(there(session, &page, "in_trash"))
+        }
+        (Platform::Trello, ActionType::Delete) => {
+            let id = trello::card(&data);
+            match trello::card_with(session, id, TRELLO_FIELDS).await {
+                Ok(card) if card["closed"] == true => gone(format!("card {id} is archived already")),
+                Ok(card) => Ok(there(session, &card, "closed")),
+                Err(error) if error.code == ErrorCode::NotFound => gone(format!("Trello has no card {id} any more")),
+                Err(error) => Err(error),
+            }
+        }
+        (Platform::Drive, ActionType::Delete) => {
+            let id = drive::file_id(&data);
+            match drive::get_with(session, id, DRIVE_FIELDS).await {
+                Ok(file) if file["trashed"] == true => gone(format!("file {id} is in the trash already")),
+                Ok(file) => Ok(there(session, &file, "trashed")),
+                Err(error) if error.code == ErrorCode::NotFound => gone(format!("Drive shows no file {id} any more")),
+                Err(error) => Err(error),
+            }
+        }
+        _ => Ok(Sight::There { print: String::new(), before: None }),
+    }
+}
+
+/// An object that a clean-up can take out of the way; what an undo needs is that it was not out of the way before.
+fn there(session: &Session, object: &Value, flag: &str) -> Sight {
+    Sight::There { print: fingerprint(session.platform, object), before: Some(json!({flag: false})) }
+}
+
+fn bare(id: &str) -> String {
+    id.replace('-', "").to_lowercase()
+}
+
+/// The pages that queries of their data sources show, by id: all that were made in the same minutes.
+async fn pages_together(session: &Session, targets: &[Target<'_>]) -> Result<HashMap<String, Value>, PlatformError> {
+    let mut minutes: HashMap<&str, Vec<Time>> = HashMap::new();
+    for among in targets.iter().filter_map(|target| target.among) {
+        minutes.entry(&among.data_source).or_default().push(minute(among.created));
+    }
+    let mut pages = HashMap::new();
+    for (source, mut times) in minutes {
+        let wanted = times.len();
+        times.sort_unstable();
+        times.dedup();
+        if wanted < 2 {
+            continue;
+        }
+        let made = |at: &Time| {
+            let within = |when: &str, at: Time| json!({"timestamp": "created_time", "created_time": {when: at}});
+            json!({"and": [within("on_or_after", *at), within("before", *at + std::time::Duration::from_secs(60))]})
+        };
+        let mut body = json!({"page_size": 100, "filter": {"or": times.iter().map(made).collect::<Vec<_>>()}});
+        for _ in 0..QUERIES {
+            let answer = notion::query_source(session, source, body.clone()).await?;
+            for page in answer["results"].as_array().into_iter().flatten() {
+                pages.insert(bare(page["id"].as_str().unwrap_or_default()), page.clone());
+            }
+            if answer["has_more"] != true {
+                break;
+            }
+            body["start_cursor"] = answer["next_cursor"].clone();
+        }
+    }
+    Ok(pages)
+}
+
+fn minute(at: Time) -> Time {
+    Time(at.0 - at.0.rem_euclid(60_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_tells_content_from_what_a_clean_up_changes() {
+        let page = |title: &str, trashed: bool, url: &str| {
+            json!({"id": "1", "in_trash": trashed, "request_id": url, "properties": {
+                "Name": {"title": [{"plain_text": title}]},
+                "Files": {"files": [{"name": "a", "file": {"url": url, "expiry_time": url}}]},
+            }})
+        };
+        let print = |page: &Value| fingerprint(Platform::Notion, page);
+        let (a, again) = (print(&page("x", false, "1")), print(&page("x", false, "2")));
+        assert_eq!(a, again, "addresses that expire are not content");
+        let trashed = print(&page("x", true, "1"));
+        assert!(a != trashed && same_content(&a, &trashed));
+        let edited = print(&page("y", false, "1"));
+        assert!(a != edited && !same_content(&a, &edited));
+    }
+}
