@@ -1,6 +1,5 @@
 //! Questions to a log with all of its files: the newest lines, every line, counts by a key.
 
-use std::collections::HashMap;
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
@@ -9,19 +8,18 @@ use std::sync::{Mutex, PoisonError};
 use memchr::memchr;
 
 use super::files::{Family, Open, is_packed};
-use super::json::Value;
+use super::groups::Groups;
+use super::json::{self, Value};
 use super::query::{Judge, Query};
 use super::read::{Forward, Stretch};
 use super::scan::{Account, Found, Scan};
 use crate::wire::Time;
 
-/// Different values that are counted one by one; rows of others are counted together.
-pub const GROUPS_MAX: usize = 100_000;
 /// From this size on two threads share a file.
 const LARGE: u64 = 64 * 1024 * 1024;
 
-/// Different values a thread keeps to itself.
-const APART: usize = 4096;
+/// Different values a thread keeps to itself, and their bytes.
+const APART: (usize, usize) = (4096, 256 * 1024);
 
 /// Lines without a time that are looked past for the oldest one that has one.
 const LOOKED: usize = 50;
@@ -147,99 +145,55 @@ pub fn each(
 
 /// When the oldest line of a log that has a time was written, by the first lines of its files, oldest file first.
 pub fn oldest(family: &Family) -> Option<Time> {
-    let query = Query::default();
     family.files.iter().rev().find_map(|path| {
-        let (mut time, mut looked) = (None, 0);
-        let mut first = |found: Found<'_>| {
-            time = found.time();
-            looked += 1;
-            if time.is_none() && looked < LOOKED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        };
-        let mut scan = scan(&query, &[], &[]);
-        match Open::path(path).ok()? {
-            Open::File(file, end) => scan.forwards(&file, 0..end, &mut first).ok()?,
+        dated(|scan, each| match Open::path(path)? {
+            Open::File(file, end) => scan.forwards(&file, 0..end, each),
             // A pipe's lines can be read only once.
-            Open::Stream(_) if !is_packed(path) => return None,
-            Open::Stream(from) => scan.stream(from, &mut first).ok()?,
-        }
-        time
+            Open::Stream(_) if !is_packed(path) => Ok(()),
+            Open::Stream(from) => scan.stream(from, each),
+        })
     })
 }
 
-/// Rows by the value of a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Groups {
-    /// Rows by value, as it reads.
-    pub counts: HashMap<String, u64>,
-    /// Rows whose value came when there were too many different ones.
-    pub other: u64,
-    /// The first values met, which most lines have again; their rows are not in `counts` yet.
-    first: Vec<(Vec<u8>, u64)>,
+/// When the newest line of a log that has a time was written, by the last lines of the file that is written; `None` for
+/// what has to be read whole to get there.
+pub fn youngest(family: &Family) -> Option<Time> {
+    let path = family.files.first()?;
+    dated(|scan, each| match Open::path(path)? {
+        Open::File(file, end) => scan.backwards(&file, 0..end, each),
+        Open::Stream(_) => Ok(()),
+    })
 }
 
-impl Groups {
-    /// Values kept at hand.
-    const FIRST: usize = 8;
-
-    fn count(&mut self, value: Value<'_>) {
-        let decoded;
-        let text = match value {
-            Value::Text(text) if !text.escaped => text.raw,
-            other => {
-                decoded = other.plain();
-                decoded.as_bytes()
-            }
-        };
-        if let Some((_, rows)) = self.first.iter_mut().find(|(known, _)| known == text) {
-            *rows += 1;
-        } else if self.first.len() < Self::FIRST {
-            self.first.push((text.to_vec(), 1));
-        } else {
-            self.add(text, 1);
-        }
-    }
-
-    fn add(&mut self, value: &[u8], rows: u64) {
-        let value = String::from_utf8_lossy(value);
-        if let Some(count) = self.counts.get_mut(value.as_ref()) {
-            *count += rows;
-        } else if self.counts.len() < GROUPS_MAX {
-            self.counts.insert(value.into_owned(), rows);
-        } else {
-            self.other += rows;
-        }
-    }
-
-    fn settle(&mut self) {
-        for (value, rows) in std::mem::take(&mut self.first) {
-            self.add(&value, rows);
-        }
-    }
-
-    fn merge(&mut self, mut more: Groups) {
-        more.settle();
-        self.other += more.other;
-        for (value, rows) in more.counts {
-            self.add(value.as_bytes(), rows);
-        }
-    }
+/// The time of the first line met that has one. Whoever cannot be read has none here, and is named by the answer.
+fn dated(read: impl FnOnce(&mut Scan<'_>, Visit<'_>) -> io::Result<()>) -> Option<Time> {
+    let (query, mut time, mut looked) = (Query::default(), None, 0);
+    let mut each = |found: Found<'_>| {
+        time = found.time();
+        looked += 1;
+        if time.is_none() && looked < LOOKED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    read(&mut scan(&query, &[], &[]), &mut each).ok()?;
+    time
 }
 
-/// Counts the lines that a query lets through by the value of a key that they have to have.
+/// Counts the lines that a query lets through by the value of a key that they have to have; dots go into nested objects.
 pub fn group(family: &Family, query: &Query, key: &str) -> (Groups, Sources) {
     let mut sources = Sources::default();
+    let path: Vec<String> = key.split('.').map(str::to_owned).collect();
     let groups = Mutex::default();
-    for path in family.files.iter().rev() {
-        sources.look(path, |open| {
+    for file in family.files.iter().rev() {
+        sources.look(file, |open| {
             Ok(match open {
-                Open::Stream(from) => count(query, key, &groups, |scan, each| scan.stream(from, each))?,
+                Open::Stream(from) => count(query, &path, &groups, |scan, each| scan.stream(from, each))?,
                 Open::File(file, end) if end < LARGE => {
-                    count(query, key, &groups, |scan, each| scan.forwards(&file, 0..end, each))?
+                    count(query, &path, &groups, |scan, each| scan.forwards(&file, 0..end, each))?
                 }
                 Open::File(file, end) => {
                     let middle = line_after(&file, end / 2, end)?;
-                    let half =
-                        |range: Range<u64>| count(query, key, &groups, |scan, each| scan.forwards(&file, range, each));
+                    let half = |range: Range<u64>| {
+                        count(query, &path, &groups, |scan, each| scan.forwards(&file, range, each))
+                    };
                     let (first, second) = std::thread::scope(|threads| {
                         let second = threads.spawn(|| half(middle..end));
                         (half(0..middle), second.join())
@@ -254,23 +208,37 @@ pub fn group(family: &Family, query: &Query, key: &str) -> (Groups, Sources) {
     (groups.into_inner().unwrap_or_else(PoisonError::into_inner), sources)
 }
 
+/// The same for a stream.
+pub fn group_stream(from: impl io::Read, query: &Query, key: &str) -> io::Result<(Groups, Account)> {
+    let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+    let groups = Mutex::default();
+    let account = count(query, &path, &groups, |scan, each| scan.stream(from, each))?;
+    Ok((groups.into_inner().unwrap_or_else(PoisonError::into_inner), account))
+}
+
 type Visit<'v> = &'v mut dyn FnMut(Found<'_>) -> ControlFlow<()>;
 
 fn count(
     query: &Query,
-    key: &str,
+    path: &[String],
     all: &Mutex<Groups>,
     read: impl FnOnce(&mut Scan<'_>, Visit<'_>) -> io::Result<()>,
 ) -> io::Result<Account> {
     let mut groups = Groups::default();
-    let hand_over =
-        |groups: &mut Groups| all.lock().unwrap_or_else(PoisonError::into_inner).merge(std::mem::take(groups));
-    let mut scan = scan(query, &[key], &[key]);
+    let hand_over = |groups: &mut Groups| all.lock().unwrap_or_else(PoisonError::into_inner).take(groups);
+    let [key, rest @ ..] = path else { return Ok(Account::default()) };
+    let last = path.last().map_or("", String::as_str);
+    let mut scan = scan(query, &[key], &[last]);
     let place = scan.place(key);
     read(&mut scan, &mut |found| {
-        if let Some(value) = place.and_then(|place| found.values[place]) {
+        let value = place.and_then(|place| found.values[place]);
+        let value = match value {
+            Some(Value::Object(inner)) if !rest.is_empty() => json::find(inner, rest),
+            value => value.filter(|_| rest.is_empty()),
+        };
+        if let Some(value) = value {
             groups.count(value);
-            if groups.counts.len() >= APART {
+            if groups.len() >= APART.0 || groups.size() >= APART.1 {
                 hand_over(&mut groups);
             }
         }

@@ -48,11 +48,11 @@ pub fn page(family: &Family, query: &Query, limit: u64) -> LogPage {
         lines.remove(0);
     }
     let lines = lines.iter().filter_map(|line| serde_json::from_slice(&line.bytes).ok()).collect();
-    LogPage { lines, source: LogSource { truncated, oldest: ask::oldest(family), ..source(&sources) } }
+    LogPage { lines, source: LogSource { truncated, ..source(family, &sources) } }
 }
 
 /// Where an answer comes from, for people and programs.
-pub fn source(sources: &Sources) -> LogSource {
+pub fn source(family: &Family, sources: &Sources) -> LogSource {
     LogSource {
         files: sources.files.iter().map(|path| path.display().to_string()).collect(),
         unread_files: sources
@@ -64,7 +64,8 @@ pub fn source(sources: &Sources) -> LogSource {
         undated: sources.account.undated,
         disorder: sources.account.disorder,
         truncated: false,
-        oldest: None,
+        oldest: ask::oldest(family),
+        newest: ask::youngest(family),
     }
 }
 

@@ -318,7 +318,8 @@ fn every_answer_is_the_obvious_one() {
                     *counts.entry(value).or_insert(0) += 1;
                 }
             }
-            assert_eq!((&groups.counts, groups.other), (&counts, 0), "{}, by {key}", context());
+            let counted: std::collections::HashMap<String, u64> = groups.largest(usize::MAX).into_iter().collect();
+            assert_eq!((counted, groups.other), (counts, 0), "{}, by {key}", context());
             compared += lines;
             found += expected.len();
         }

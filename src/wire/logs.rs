@@ -154,4 +154,24 @@ pub struct LogSource {
     /// How far back the log reaches: its oldest line's time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<Time>,
+    /// How recent it is: its newest line's time, whatever was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Time>,
+}
+
+/// One record of a log that is streamed: its lines, then where they come from. Without that end it broke off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum LogRecord {
+    /// A line.
+    Line {
+        /// As the service wrote it.
+        #[schema(value_type = Object)]
+        line: serde_json::Value,
+    },
+    /// The end.
+    End {
+        /// Where the lines come from.
+        source: LogSource,
+    },
 }

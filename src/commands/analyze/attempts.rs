@@ -172,8 +172,9 @@ pub(super) async fn rate_limits(app: &App, args: RateLimitsArgs) -> anyhow::Resu
     let (gather, source) = asked.put(app, &filter, limited::Gather::default()).await?;
     asked.told(app, &source, &filter);
     let answer = Refused { limits: gather.finish(), window: (asked.since, asked.until) };
-    app.emit(&super::Answer { answer, since: asked.since, until: asked.until, source })?;
-    Ok(Outcome::Done)
+    let answer = super::Answer { answer, since: asked.since, until: asked.until, source };
+    app.emit(&answer)?;
+    Ok(asked.outcome(app, &answer.source).await)
 }
 
 #[derive(serde::Serialize)]

@@ -66,8 +66,9 @@ pub(super) async fn failures(app: &App, args: FailuresArgs) -> anyhow::Result<Ou
     let (gather, source) = asked.put(app, &filter, gather).await?;
     let failures = gather.finish(source.oldest);
     asked.told(app, &source, &asked.filter(None, &[]));
-    app.emit(&Grouped { failures, source, all: args.all })?;
-    Ok(Outcome::Done)
+    let grouped = Grouped { failures, source, all: args.all };
+    app.emit(&grouped)?;
+    Ok(asked.outcome(app, &grouped.source).await)
 }
 
 #[derive(Serialize)]

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::analysis::lines::Question;
 use crate::app::App;
-use crate::commands::logs::place::{self, Place};
+use crate::commands::logs::place::{self, Place, StaleArgs};
 use crate::error::{Fault, Outcome};
 use crate::output::{Page, Report};
 use crate::settings::Since;
@@ -61,6 +61,9 @@ struct LogArgs {
     /// Read this file or folder, with what was rotated; - for standard input
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
+
+    #[command(flatten)]
+    stale: StaleArgs,
 }
 
 /// A log to put questions to.
@@ -69,6 +72,7 @@ struct Asked {
     log: LogName,
     since: Time,
     until: Time,
+    stale: StaleArgs,
 }
 
 impl LogArgs {
@@ -85,7 +89,7 @@ impl LogArgs {
                 .hint("write --since 7d, or an --until that is later")
                 .into());
         }
-        Ok(Asked { place: place?, log, since, until })
+        Ok(Asked { place: place?, log, since, until, stale: self.stale })
     }
 }
 
@@ -108,7 +112,12 @@ impl Asked {
 
     /// What was read, for the person.
     fn told(&self, app: &App, source: &LogSource, filter: &LineFilter) {
-        app.note(place::told(source, &self.place, filter));
+        app.note(place::told(source, &self.place, filter, app.now()));
+    }
+
+    /// How the answer ends.
+    async fn outcome(&self, app: &App, source: &LogSource) -> Outcome {
+        self.stale.outcome(app, &self.place, source).await
     }
 }
 
@@ -123,8 +132,9 @@ impl Asked {
     ) -> anyhow::Result<Outcome> {
         let (question, source) = self.put(app, filter, question).await?;
         self.told(app, &source, filter);
-        app.emit(&Answer { answer: finish(question), since: self.since, until: self.until, source })?;
-        Ok(Outcome::Done)
+        let answer = Answer { answer: finish(question), since: self.since, until: self.until, source };
+        app.emit(&answer)?;
+        Ok(self.outcome(app, &answer.source).await)
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use clap::Args;
 use serde::Serialize;
 
+use super::place::StaleArgs;
 use super::stale;
 use crate::analysis::errors::{Cause, causes};
 use crate::app::{App, WatchArgs};
@@ -41,9 +42,8 @@ pub struct ErrorsArgs {
     #[command(flatten)]
     since: SinceArgs,
 
-    /// End with 0 also when the answer comes from log files because the orchestrator does not answer
-    #[arg(long)]
-    accept_stale: bool,
+    #[command(flatten)]
+    stale: StaleArgs,
 
     #[command(flatten)]
     watch: WatchArgs,
@@ -77,12 +77,8 @@ pub(super) async fn errors(app: &App, args: ErrorsArgs) -> anyhow::Result<Outcom
     };
     // Whoever is down wrote files before.
     let Some((log, source)) = stale::errors(app, &filter).await? else { return Err(error) };
-    let newest = log.errors.first().map(|newest| format!("; the newest error is of {}", newest.timestamp));
     app.emit(&Errors(log))?;
-    let first = source.files.first().cloned().unwrap_or_default();
-    let newest = newest.unwrap_or_default();
-    app.output.warn(&format!("the orchestrator does not answer: this is from its log {first}{newest}"));
-    Ok(if args.accept_stale { Outcome::Done } else { Outcome::Unreachable })
+    Ok(args.stale.silent(app, &Explained::from_error(&error).message, &source))
 }
 
 /// In JSON the API's own answer; lines are oldest first, as in a log.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::follow::{self, Followed};
-use super::place::{self, Place};
+use super::place::{self, Place, StaleArgs};
 use crate::app::App;
 use crate::commands::args::{PlatformArg, SinceArgs, UntilArgs, count};
 use crate::error::{Fault, Kind, Outcome};
@@ -67,12 +67,20 @@ pub struct LineArgs {
     /// Go on with new lines as they are written
     #[arg(long, short = 'f')]
     follow: bool,
+
+    #[command(flatten)]
+    stale: StaleArgs,
 }
 
 impl LineArgs {
     /// The file that was named.
     pub(super) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// Whether a silent orchestrator is accepted.
+    pub(super) fn stale(&self) -> StaleArgs {
+        self.stale
     }
 }
 
@@ -343,11 +351,13 @@ async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome
     let found = found?;
     // Before the page is read, so that nothing falls in between.
     let followed = match &found {
-        Place::Files(family) if args.follow => family.files.first().cloned().map(Followed::begin).transpose()?,
+        Place::Files(family) | Place::Named(family) if args.follow => {
+            family.files.first().cloned().map(Followed::begin).transpose()?
+        }
         _ => None,
     };
     let mut page = match &found {
-        Place::Files(family) => {
+        Place::Files(family) | Place::Named(family) => {
             let (family, query) = (family.clone(), query.clone());
             tokio::task::spawn_blocking(move || page::page(&family, &query, filter.limit)).await?
         }
@@ -360,7 +370,8 @@ async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome
             if args.follow {
                 return Err(follow_needs_files(app));
             }
-            app.orchestrator().await?.log_lines(about.log, &filter).await?
+            let orchestrator = app.orchestrator().await?;
+            orchestrator.log_lines(about.log, &filter).await.map_err(|error| place::no_files(app, error))?
         }
     };
     if about.labels {
@@ -373,11 +384,12 @@ async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome
     for (path, why) in &page.source.unread_files {
         app.output.warn(&format!("{path} could not be read: {why}"));
     }
-    let source = place::told(&page.source, &found, &filter);
+    let source = place::told(&page.source, &found, &filter, app.now());
     let nothing_read = page.source.files.is_empty() && !page.source.unread_files.is_empty();
     let report = Lines { page, whole: app.is_verbose() };
     app.emit(&report)?;
     app.note(source);
+    let outcome = args.stale.outcome(app, &found, &report.page.source).await;
     if let Some(followed) = followed {
         return follow::follow(app, followed, &query, &report.page.lines).await;
     }
@@ -386,7 +398,7 @@ async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome
             .hint("look at their permissions")
             .into());
     }
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
 fn follow_needs_files(app: &App) -> anyhow::Error {

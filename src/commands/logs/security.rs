@@ -40,9 +40,10 @@ pub(super) async fn security(app: &App, args: SecurityArgs) -> anyhow::Result<Ou
     filter.limit = 0;
     let place = place?;
     let (gather, source) = place::ask_all(app, &place, LogName::Security, &filter, Gather::default()).await?;
-    app.note(place::told(&source, &place, &filter));
-    app.emit(&Looked { found: gather.finish(), source })?;
-    Ok(Outcome::Done)
+    app.note(place::told(&source, &place, &filter, app.now()));
+    let looked = Looked { found: gather.finish(), source };
+    app.emit(&looked)?;
+    Ok(args.lines.stale().outcome(app, &place, &looked.source).await)
 }
 
 #[derive(Serialize)]
