@@ -95,6 +95,7 @@ pub const VERBS: &[Verb] = &[
     verb("context use", &[], Class::M1),
     verb("db check", &[], Class::R),
     verb("docs generate", &[], Class::R),
+    verb("dr test", &[], Class::R),
     verb("eventbus check", &[], Class::R),
     verb("executor restart", &[], Class::M2),
     verb("executor status", &[], Class::R),

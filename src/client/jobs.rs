@@ -57,6 +57,11 @@ impl Orchestrator {
         self.look(&format!("/admin/v1/backups/{}/verify", segment(id)), NO_BODY, told).await
     }
 
+    /// Has a recovery rehearsed on a scratch copy. Nothing live changes.
+    pub async fn drill(&self, request: &DrillRequest, told: impl FnMut(&Job)) -> anyhow::Result<DrillReport> {
+        self.look("/admin/v1/drills", Some(request), told).await
+    }
+
     /// Starts a job that only looks, and waits for what it saw.
     async fn look<T: DeserializeOwned>(
         &self,

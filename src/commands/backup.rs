@@ -5,7 +5,7 @@ use std::io;
 use clap::{Args, Subcommand};
 
 use super::component;
-use super::text::bytes;
+use super::text::{bytes, millis};
 use crate::app::App;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
@@ -52,7 +52,7 @@ impl Report for BackupMade {
         page.pair("Backup", &backup.id)?;
         page.pair("Size", bytes(backup.bytes))?;
         page.pair("Holds", format_args!("{} actions, {} workflows", backup.actions, backup.workflows))?;
-        page.pair("Took", format_args!("{}ms", self.took_ms))?;
+        page.pair("Took", millis(self.took_ms as f64))?;
         if !self.removed.is_empty() {
             page.pair("Older ones removed", self.removed.join(", "))?;
         }

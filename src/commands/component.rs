@@ -4,6 +4,7 @@ use std::io;
 
 use clap::{Args, Subcommand};
 
+use super::text::millis;
 use crate::app::{App, WatchArgs};
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};
@@ -75,7 +76,7 @@ pub(super) fn table(lines: &[CheckLine]) -> Table {
         table.row([
             if line.ok { "OK" } else { "FAIL" }.to_owned(),
             line.name.clone(),
-            format!("{:.1}ms", line.took_ms),
+            millis(line.took_ms),
             line.detail.clone(),
         ]);
     }

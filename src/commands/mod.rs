@@ -23,6 +23,7 @@ pub mod component;
 pub mod config;
 pub mod context;
 pub mod docs;
+pub mod dr;
 pub mod executor;
 pub mod history;
 pub mod idempotency;
@@ -109,6 +110,7 @@ commands! {
     "backup" => Backup(verbs backup::Verb),
     "state" => State(verbs state::Verb),
     "restore" => Restore(verbs restore::Verb),
+    "dr" => Dr(verbs dr::Verb),
     "db" => Db(verbs component::Db),
     "eventbus" => Eventbus(verbs component::Eventbus),
     "context" => Context(verbs context::Verb),

@@ -52,6 +52,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "WHEN", value_parser = ["on", "off"], hide_possible_values = true)]
     http_limits: Option<String>,
 
+    /// Start from a backup, by id or `latest`, when the store is gone or damaged
+    #[arg(long, value_name = "BACKUP")]
+    from_backup: Option<String>,
+
     /// How long actions in flight may take to finish when it stops
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     drain: Duration,
@@ -109,7 +113,12 @@ impl ServeArgs {
             clock,
             hosts: self.allow_host.clone(),
             http_limits: self.http_limits.as_deref().map(|word| word == "on"),
+            from_backup: self.from_backup.clone(),
         })?;
+        if let Some(words) = server.rescued() {
+            app.note(words);
+            app.note("Everything is paused. Look with `opsctl workflow list` and `opsctl queue status`, then `opsctl resume all --slow-start`.");
+        }
         for finding in server.config().validate().findings.iter().filter(|f| f.severity == Severity::Error) {
             app.note(format!("{}: {}", finding.name, finding.message));
         }

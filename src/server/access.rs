@@ -26,6 +26,7 @@ const CHANGES: &[(&str, &str, Role)] = &[
     ("POST", "/api/approvals/{id}/reject", Role::Operator),
     ("POST", "/admin/v1/backups", Role::Operator),
     ("POST", "/admin/v1/backups/{id}/verify", Role::Operator),
+    ("POST", "/admin/v1/drills", Role::Operator),
     ("POST", "/admin/v1/workflows", Role::Operator),
     ("POST", "/admin/v1/workflows/{id}/compensate", Role::Operator),
     ("POST", "/admin/v1/workflows/{id}/resolve", Role::Operator),

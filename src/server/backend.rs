@@ -300,6 +300,14 @@ pub trait BackupOps: Send + Sync {
     ) -> Answer<'a, BackupMade>;
     /// Compares one with its manifest and restores it into a scratch folder. What is wrong with it is in the verdict.
     fn verify<'a>(&'a self, id: &'a str, progress: &'a Progress) -> Answer<'a, BackupVerdict>;
+    /// Plays a failure through on a scratch copy, up to a second service that reads and writes. The live store is only
+    /// read; what went wrong is in the report.
+    fn drill<'a>(
+        &'a self,
+        request: DrillRequest,
+        cx: &'a ChangeContext,
+        progress: &'a Progress,
+    ) -> Answer<'a, DrillReport>;
     /// What a restore would do; reads alone.
     fn restore_plan<'a>(&'a self, id: &'a str, scope: RestoreScope) -> Answer<'a, RestorePlan>;
     /// Looks at a backup closely, makes one of what is there, and puts it in place. `CONFLICT` unless everything is paused.

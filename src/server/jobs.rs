@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::backend::Refusal;
 use crate::clock::Clock;
-use crate::wire::{ErrorCode, ErrorDetail, Job, JobState};
+use crate::wire::{ErrorCode, ErrorDetail, Job, JobState, Time};
 
 /// Jobs that are remembered, ended ones included.
 const KEPT: usize = 50;
@@ -26,6 +26,23 @@ pub struct Jobs {
 pub struct Progress(Shared);
 
 impl Progress {
+    /// Of work that nobody asks about.
+    pub fn unheard() -> Progress {
+        Progress(Arc::new(Mutex::new(Job {
+            id: String::new(),
+            what: String::new(),
+            state: JobState::Running,
+            started_at: Time(0),
+            ended_at: None,
+            step: String::new(),
+            done: 0,
+            total: 0,
+            result: None,
+            error: None,
+            audit_id: None,
+        })))
+    }
+
     /// Says what it is at, and how much of that is done; `total` is 0 when nobody can tell.
     pub fn at(&self, step: &str, done: u64, total: u64) {
         let mut job = lock(&self.0);

@@ -12,7 +12,7 @@ use super::audit::Audit;
 use super::config::ConfigRegistry;
 use super::jobs::Jobs;
 use super::lock::DataDirLock;
-use super::native::{NativeBackend, NativeOptions};
+use super::native::{NativeBackend, NativeOptions, Rescued};
 use super::replay::Replays;
 use super::run::run;
 use super::state::ServerState;
@@ -40,6 +40,8 @@ pub struct ServeOptions {
     pub hosts: Vec<String>,
     /// Whether the documented HTTP rate limits hold; off on loopback unless told.
     pub http_limits: Option<bool>,
+    /// The backup that takes the place of a store that is gone or damaged: its id, or `latest`.
+    pub from_backup: Option<String>,
 }
 
 /// A service that is open, and executes and answers while [`Server::serve`] runs.
@@ -48,6 +50,7 @@ pub struct Server {
     config: Arc<ConfigRegistry>,
     telemetry: Arc<Telemetry>,
     engine: Arc<NativeBackend>,
+    rescued: Option<Rescued>,
     // Last, so that it is free only after everything else is closed.
     _lock: DataDirLock,
 }
@@ -55,16 +58,21 @@ pub struct Server {
 impl Server {
     /// Opens everything in the data directory, in the order in which it is needed.
     pub fn open(options: ServeOptions) -> anyhow::Result<Self> {
-        let ServeOptions { data_dir, environment, endpoints, env, sandbox, clock, hosts, http_limits } = options;
+        let ServeOptions { data_dir, environment, endpoints, env, sandbox, clock, hosts, http_limits, from_backup } =
+            options;
         let lock = DataDirLock::take(&data_dir)?;
         let started_at = clock.now();
         let settled = super::native::settle_restore(&data_dir)?;
+        let rescued = super::native::begin_with_store(&data_dir, from_backup.as_deref(), started_at)?;
         let config = Arc::new(ConfigRegistry::open(&data_dir, env, clock.clone())?);
         let telemetry = Telemetry::open(&data_dir, clock.clone())
             .with_context(|| format!("cannot keep metrics and logs in {}", data_dir.display()))?;
         config.teach(telemetry.redactor().clone());
         if let Some(words) = settled {
             telemetry.log(LogLine::warn(Part::Store, words));
+        }
+        if let Some(rescued) = &rescued {
+            telemetry.log(LogLine::warn(Part::Store, rescued.to_string()));
         }
         let tokens = Arc::new(Tokens::open(&data_dir, started_at)?);
         let audit = Arc::new(Audit::open(&data_dir)?);
@@ -94,12 +102,17 @@ impl Server {
             http_limits,
             log: Arc::new(move |line| log.log(line)),
         };
-        Ok(Server { state, config, telemetry, engine, _lock: lock })
+        Ok(Server { state, config, telemetry, engine, rescued, _lock: lock })
     }
 
     /// What the routes share, for whoever serves them otherwise.
     pub fn state(&self) -> &ServerState {
         &self.state
+    }
+
+    /// Which backup took the store's place at this start, in words, if one did. Everything is paused then.
+    pub fn rescued(&self) -> Option<String> {
+        self.rescued.as_ref().map(ToString::to_string)
     }
 
     /// The settings.

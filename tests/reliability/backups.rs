@@ -42,11 +42,11 @@ pub fn back_up(launch: &Launch) -> String {
     answer(launch, "backup create", 0).0["id"].as_str().expect("the backup's id").to_owned()
 }
 
-fn folder_of(launch: &Launch, id: &str) -> PathBuf {
+pub fn folder_of(launch: &Launch, id: &str) -> PathBuf {
     launch.data_dir.join("backups").join(id)
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     names.sort();

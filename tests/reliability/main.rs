@@ -1,9 +1,13 @@
 //! Nothing acknowledged is lost, nothing keyed is done twice: a real `opsctl serve` killed at random moments, stopped,
-//! filled to its limit, given a store that is damaged, unwritable or full, and taken back to a backup.
+//! filled to its limit, given a store that is damaged, unwritable or full, started and taken back from a
+//! backup, and drilled for it.
 
 mod backups;
+mod disk_full;
+mod drills;
 mod full_queue;
 mod kill_loop;
+mod rescues;
 mod restores;
 #[path = "../served/mod.rs"]
 mod served;

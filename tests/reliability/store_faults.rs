@@ -35,7 +35,7 @@ fn store_of(data_dir: &Path) -> PathBuf {
 
 /// A start has to be refused: an error in three parts that names `what`.
 #[track_caller]
-fn refuses_to_start(mut command: Command, what: &Path) {
+pub fn refuses_to_start(mut command: Command, what: &Path) -> String {
     let ended = served::output(&mut command);
     let stderr = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{stderr}");
@@ -43,6 +43,7 @@ fn refuses_to_start(mut command: Command, what: &Path) {
     assert!(stderr.contains("  caused by: ") && stderr.contains("  hint: "), "{stderr}");
     assert!(stderr.contains(&what.display().to_string()), "{} is not named:\n{stderr}", what.display());
     assert!(!stderr.contains("panicked"), "{stderr}");
+    stderr.into_owned()
 }
 
 async fn starts_with_everything(launch: &Launch) {
@@ -140,10 +141,10 @@ async fn a_read_only_folder_is_refused() {
 }
 
 /// A small file system of its own; unmounted when dropped.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(pub PathBuf);
 
 impl SmallDisk {
-    fn mount(path: PathBuf, size: &str) -> Option<SmallDisk> {
+    pub fn mount(path: PathBuf, size: &str) -> Option<SmallDisk> {
         fs::create_dir_all(&path).ok()?;
         let options = format!("size={size}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(&path).output();

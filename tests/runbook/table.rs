@@ -229,6 +229,9 @@ const TOOLS: &[Line] = &[
     line("backup:create --full", Has(&["id", "bytes", "tookMs"])).seen(backups),
     line("backup:verify --last", Has(&["id", "ok", "checks"])).after(&["backup create"]).holds(|a| is(a, "/ok", true)),
     line("state:backups", Has(&["backups", "keep"])).after(&["backup create"]).holds(|a| some(a, "/backups")),
+    line("dr:test --scenario database-failure", Has(&["scenario", "ok", "backup", "steps", "recoveryMs", "loss"]))
+        .after(&["backup create"])
+        .holds(|a| is(a, "/ok", true)),
     line("queue:pause", Has(CHANGED)).seen(pauses),
     line("queue:resume", Has(CHANGED)).seen(pauses),
     line("resume:processing", Has(CHANGED)).after(&["queue pause"]).seen(pauses),

@@ -50,6 +50,8 @@ pub struct Launch {
     pub address: SocketAddr,
     /// Settings, as environment variables.
     pub env: Vec<(String, String)>,
+    /// More of its command line.
+    pub args: Vec<String>,
     endpoints: Option<PathBuf>,
 }
 
@@ -59,13 +61,20 @@ impl Launch {
         let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
         // The proofs submit in bulk, and nobody is there to decide about it.
         let env = vec![("APPROVAL_RULES".to_owned(), "none".to_owned())];
-        Launch { binary: binary.into(), data_dir: data_dir.into(), address, env, endpoints: None }
+        Launch { binary: binary.into(), data_dir: data_dir.into(), address, env, args: Vec::new(), endpoints: None }
     }
 
     /// One more variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl ToString) -> Launch {
         self.env.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// More of its command line.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Launch {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
 
@@ -109,6 +118,7 @@ impl Launch {
             .arg(&self.data_dir)
             .arg("--listen")
             .arg(self.address.to_string())
+            .args(&self.args)
             .stdin(Stdio::null());
         if let Some(endpoints) = &self.endpoints {
             command.arg("--endpoints").arg(endpoints);

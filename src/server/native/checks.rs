@@ -31,6 +31,12 @@ impl Lines {
         }
     }
 
+    /// Adds another check's lines, which took as long as they say.
+    pub(super) fn append(&mut self, other: Lines) {
+        self.lines.extend(other.lines);
+        self.last = Instant::now();
+    }
+
     pub(super) fn all_ok(&self) -> bool {
         self.lines.iter().all(|line| line.ok)
     }

@@ -34,7 +34,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use self::backup::Backups;
-pub(super) use self::backup::settle as settle_restore;
+pub(super) use self::backup::{Rescued, begin as begin_with_store, settle as settle_restore};
 use self::calls::Calls;
 use self::core::Core;
 use self::runtime::{Makings, Runtime};
@@ -93,9 +93,9 @@ impl NativeBackend {
     ) -> anyhow::Result<Arc<NativeBackend>> {
         let now = options.clock.now();
         let mut core = Core::new(options.config.effective(), now);
-        let file = options.data_dir.join(store::FILE);
-        let store = Store::open(&options.data_dir).map_err(|error| unusable(&file, &error))?;
-        let (recovered, waiting) = restore(&store, &mut core, now).map_err(|error| unusable(&file, &error))?;
+        let unusable = |error| unusable(&options.data_dir, &error);
+        let store = Store::open(&options.data_dir).map_err(unusable)?;
+        let (recovered, waiting) = restore(&store, &mut core, now).map_err(unusable)?;
         options.telemetry.log(
             LogLine::info(Part::Service, "Started")
                 .field("environment", options.environment.clone())
@@ -125,9 +125,13 @@ impl NativeBackend {
 }
 
 /// A store that cannot be used, in three parts.
-fn unusable(file: &Path, error: &store::StoreError) -> anyhow::Error {
-    let what = format!("cannot open the store {}", file.display());
-    Fault::new(Kind::Failed, what).because(error.to_string()).hint(error.advice()).into()
+fn unusable(data_dir: &Path, error: &store::StoreError) -> anyhow::Error {
+    let hint = match error {
+        store::StoreError::Corrupt(_) => backup::instead(data_dir),
+        other => other.advice().to_owned(),
+    };
+    let what = format!("cannot open the store {}", data_dir.join(store::FILE).display());
+    Fault::new(Kind::Failed, what).because(error.to_string()).hint(hint).into()
 }
 
 /// Reads what was kept. Gives how many items were executing when the service ended, and how many wait now.

@@ -20,6 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<ServerState> {
         .routes(routes!(list, create))
         .routes(routes!(verify))
         .routes(routes!(plan, restore))
+        .routes(routes!(drill))
         .routes(routes!(job))
 }
 
@@ -106,6 +107,25 @@ async fn restore(
     let (shared, cx) = (state.clone(), change.cx.clone());
     let job = state.jobs.start("restore", Some(change.audit_id), |progress| async move {
         shared.backups()?.restore(&id, request.scope, &cx, &progress).await
+    })?;
+    Ok(started(job))
+}
+
+/// Rehearse a recovery on a scratch copy
+///
+/// Nothing live is touched and nothing is sent. The job's result has a line for each step, the time to recover and what
+/// would have been lost.
+#[utoipa::path(post, path = "/admin/v1/drills", operation_id = "drill", tag = "backups", request_body = DrillRequest,
+    responses((status = 202, description = "The job that rehearses", body = Job)))]
+async fn drill(
+    State(state): State<ServerState>,
+    change: Change,
+    Json(request): Json<DrillRequest>,
+) -> Result<Response, Refusal> {
+    state.backups()?;
+    let (shared, cx) = (state.clone(), change.cx.clone());
+    let job = state.jobs.start("dr test", Some(change.audit_id), |progress| async move {
+        shared.backups()?.drill(request, &cx, &progress).await
     })?;
     Ok(started(job))
 }

@@ -631,4 +631,22 @@ impl BackupOps for Fake {
         let line = CheckLine { name: "files".into(), ok: true, detail: "1 file".into(), took_ms: 0.2 };
         ready(BackupVerdict { id: id.into(), ok: true, checks: vec![line] })
     }
+    fn drill<'a>(
+        &'a self,
+        request: DrillRequest,
+        cx: &'a ChangeContext,
+        _progress: &'a Progress,
+    ) -> Answer<'a, DrillReport> {
+        self.note(cx);
+        let line = CheckLine { name: "files".into(), ok: true, detail: "1 file".into(), took_ms: 0.2 };
+        let loss = DataLoss { back_to: self.now(), window_ms: 1000, waiting: 1, ended: 2, workflows: 0 };
+        ready(DrillReport {
+            scenario: request.scenario,
+            ok: true,
+            backup: request.backup,
+            steps: vec![line],
+            recovery_ms: Some(12),
+            loss: Some(loss),
+        })
+    }
 }

@@ -218,6 +218,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/admin/v1/backups/2026-11-23T10-15-00Z/verify", ""),
     ("GET", "/admin/v1/backups/2026-11-23T10-15-00Z/restore?scope=everything", ""),
     ("POST", "/admin/v1/backups/2026-11-23T10-15-00Z/restore", r#"{"scope":"workflows"}"#),
+    ("POST", "/admin/v1/drills", r#"{"scenario":"database-failure"}"#),
     ("GET", "/admin/v1/jobs/{job}", ""),
     ("GET", "/admin/v1/audit", ""),
     ("POST", "/admin/v1/clock", r#"{"offsetMs":1000}"#),

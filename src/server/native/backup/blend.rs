@@ -175,7 +175,7 @@ fn take_over(conn: &Connection, from: &str, replace: bool) -> Result<(), StoreEr
 
 /// Marks what waits and may have been sent since: it is looked for first. What cannot be recognised without having been
 /// prepared (a file's id, a sheet's range) is left to a person.
-fn look_first(conn: &Connection, which: &str) -> Result<u64, StoreError> {
+pub(super) fn look_first(conn: &Connection, which: &str) -> Result<u64, StoreError> {
     let kinds = |platform: Platform, kinds: [ActionType; 2]| {
         format!("platform = {} AND type IN ({}, {})", platform as i64, kinds[0] as i64, kinds[1] as i64)
     };

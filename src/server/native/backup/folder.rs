@@ -102,8 +102,7 @@ impl Folder {
 
     /// A new one in the making, whose moment is `now`.
     pub(super) fn begin(&self, now: Time) -> Result<Draft, Refusal> {
-        let stamp = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default();
-        let stamp = stamp.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+        let stamp = stamp(now);
         let taken = |id: &String| self.path.join(id).exists();
         let ids = std::iter::once(stamp.clone()).chain((2..).map(|n| format!("{stamp}-{n}")));
         let id = ids.into_iter().find(|id| !taken(id)).unwrap_or(stamp);
@@ -237,6 +236,12 @@ impl Drop for Scratch {
     }
 }
 
+/// A moment as part of a file's name: `2026-11-23T10-15-00Z`.
+pub(super) fn stamp(at: Time) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+    at.strftime("%Y-%m-%dT%H-%M-%SZ").to_string()
+}
+
 /// Makes an empty file that only its owner can read.
 pub(super) fn private_file(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -294,9 +299,9 @@ pub(super) fn unwritten_io(path: &Path, error: &io::Error) -> Refusal {
     }
 }
 
-/// There is no room for it.
+/// There is no room for what is being made.
 pub(super) fn no_room(path: &Path, why: &str) -> Refusal {
-    let message = format!("there is no room for the backup in {}: {why}; nothing of it was kept", path.display());
+    let message = format!("the disk has no room left for {}: {why}; nothing of it was kept", path.display());
     Refusal::new(ErrorCode::QuotaExceeded, message)
 }
 

@@ -4,9 +4,11 @@
 //! the settings made at run time; with `full` the metrics, the logs and the audit trail too. Never secrets or tokens.
 
 mod blend;
+mod drill;
 mod flows;
 mod folder;
 mod marker;
+mod rescue;
 mod restore;
 mod snapshot;
 mod verify;
@@ -17,6 +19,7 @@ use std::time::Instant;
 
 pub(super) use folder::Folder;
 pub(in crate::server) use marker::settle;
+pub(in crate::server) use rescue::{Rescued, begin, instead};
 
 use self::folder::{Draft, Kept, copy_file, measure, no_room, unwritten_io};
 use super::changes::who;
@@ -27,8 +30,8 @@ use crate::server::config::SETTINGS_FILE;
 use crate::server::jobs::Progress;
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{
-    BackupKind, BackupList, BackupMade, BackupManifest, BackupRequest, BackupVerdict, ErrorCode, RestorePlan,
-    RestoreScope, Restored,
+    BackupKind, BackupList, BackupMade, BackupManifest, BackupRequest, BackupVerdict, DrillReport, DrillRequest,
+    ErrorCode, RestorePlan, RestoreScope, Restored,
 };
 
 /// The metrics' database, in the data folder and in a full backup.
@@ -68,10 +71,15 @@ struct Order {
 impl Runtime {
     /// Makes a backup. The caller holds the lock of [`Backups::one`].
     async fn back_up(&self, order: Order, progress: &Progress) -> Result<Kept, Refusal> {
+        self.while_copying(self.copy_all(order, progress)).await
+    }
+
+    /// Has the store copied while the work goes on.
+    async fn while_copying<T>(&self, copy: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
         // While the copy holds its view, the log cannot be brought into the file, so nobody tries; afterwards it is
         // done on a connection of its own. A commit that had to do it would be held up for as long as the copy took.
         self.store.write(|conn| store::set_checkpoints(conn, false)).await?;
-        let made = self.copy_all(order, progress).await;
+        let made = copy.await;
         let path = self.store.path().to_owned();
         let brought_in = tokio::task::spawn_blocking(move || snapshot::bring_in_log(&path)).await;
         self.later(|conn| store::set_checkpoints(conn, true));
@@ -86,7 +94,7 @@ impl Runtime {
         let (source, data_dir, now) = (self.store.path().to_owned(), self.data_dir.clone(), self.now());
         let (telemetry, progress) = (Arc::clone(&self.telemetry), progress.clone());
         let work = tokio::task::spawn_blocking(move || {
-            ensure_room(&source, folder.path())?;
+            ensure_room(&source, folder.path(), 1)?;
             let draft = folder.begin(now)?;
             let copied = snapshot::copy(&source, &draft.path.join(store::FILE), |done, all| {
                 progress.at("copy", done, all);
@@ -113,10 +121,10 @@ impl Runtime {
     }
 }
 
-/// A backup must not fill the disk that the service needs.
-fn ensure_room(source: &Path, folder: &Path) -> Result<(), Refusal> {
+/// Copies of a store must not fill the disk that the service needs.
+fn ensure_room(source: &Path, folder: &Path, copies: u64) -> Result<(), Refusal> {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
-    let needed = size(source) + size(&source.with_extension("db-wal")) + SPARE;
+    let needed = (size(source) + size(&source.with_extension("db-wal"))) * copies + SPARE;
     let on_disk = source.parent().unwrap_or(folder);
     match crate::server::host::status(on_disk).disk_free_bytes {
         Some(free) if free < needed => Err(no_room(folder, &format!("it needs {needed} bytes, and {free} are free"))),
@@ -231,6 +239,15 @@ impl BackupOps for Runtime {
         })
     }
 
+    fn drill<'a>(
+        &'a self,
+        request: DrillRequest,
+        cx: &'a ChangeContext,
+        progress: &'a Progress,
+    ) -> Answer<'a, DrillReport> {
+        Box::pin(self.rehearse(request, cx, progress))
+    }
+
     fn restore_plan<'a>(&'a self, id: &'a str, scope: RestoreScope) -> Answer<'a, RestorePlan> {
         Box::pin(self.plan_restore(id, scope))
     }
@@ -253,7 +270,7 @@ impl BackupOps for Runtime {
             blocking(move || {
                 let kept = folder.find(&id)?;
                 let scratch = folder.scratch()?;
-                let lines = verify::look(&kept, scratch.path(), &progress).lines;
+                let lines = verify::look(&kept, scratch.path(), &progress)?.lines;
                 let verdict = BackupVerdict { id, ok: lines.all_ok(), checks: lines.into_checks() };
                 if verdict.ok {
                     kept.mark_verified(now).map_err(|e| folder::unwritten(&kept.path, &format!("{e:#}")))?;

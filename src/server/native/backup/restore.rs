@@ -91,7 +91,7 @@ impl Runtime {
                 return Err(Refusal::new(ErrorCode::UnknownError, why));
             }
             let scratch = folder.scratch()?;
-            let looked = verify::look(&kept, scratch.path(), &told);
+            let looked = verify::look(&kept, scratch.path(), &told)?;
             match looked.store {
                 Some(store) => Ok((kept, store, scratch)),
                 None => Err(damaged(&owned, &looked.lines.first_complaint().unwrap_or_default())),
@@ -249,7 +249,7 @@ fn refusal(kept: &Kept, scope: RestoreScope) -> Option<String> {
 }
 
 /// What lies between a backup and the live store. A backup that is not whole is said to be so.
-fn differences(live: &Path, kept: &Kept, scope: RestoreScope) -> Result<RestoreEffects, StoreError> {
+pub(super) fn differences(live: &Path, kept: &Kept, scope: RestoreScope) -> Result<RestoreEffects, StoreError> {
     let path = kept.path.join(store::FILE);
     let expected = kept.manifest.files.iter().find(|file| file.name == store::FILE).map(|file| file.bytes);
     let found = std::fs::metadata(&path).map_err(|e| StoreError::io("read", &path, &e))?.len();

@@ -6,8 +6,9 @@ use rusqlite::Connection;
 
 use super::super::checks::Lines;
 use super::super::store::{self, StoreError};
-use super::folder::{Kept, copy_file, measure};
+use super::folder::{Kept, copy_file, measure, no_room, unwritten_io};
 use super::snapshot;
+use crate::server::backend::Refusal;
 use crate::server::jobs::Progress;
 
 /// What a look gave: its lines, and the restored store when all of them are good. That one has today's schema.
@@ -16,31 +17,32 @@ pub(super) struct Looked {
     pub store: Option<PathBuf>,
 }
 
-/// Looks at a backup; the restored store is left in `scratch`.
-pub(super) fn look(backup: &Kept, scratch: &Path, progress: &Progress) -> Looked {
+/// Looks at a backup; the restored store is left in `scratch`. A scratch folder without room says nothing of the backup.
+pub(super) fn look(backup: &Kept, scratch: &Path, progress: &Progress) -> Result<Looked, Refusal> {
     let mut lines = Lines::new();
-    let store = check(backup, scratch, progress, &mut lines);
-    Looked { store: store.filter(|_| lines.all_ok()), lines }
+    let store = check(backup, scratch, progress, &mut lines)?;
+    Ok(Looked { store: store.filter(|_| lines.all_ok()), lines })
 }
 
 /// Adds lines until one is bad enough that the next cannot be.
-fn check(backup: &Kept, scratch: &Path, progress: &Progress, lines: &mut Lines) -> Option<PathBuf> {
+fn check(backup: &Kept, scratch: &Path, progress: &Progress, lines: &mut Lines) -> Result<Option<PathBuf>, Refusal> {
     let manifest = &backup.manifest;
     let known = store::query::schema_version();
     let made_by = format!("schema {}, made by opsctl {}", manifest.schema_version, manifest.version);
     if manifest.schema_version > known {
         lines.add("version", false, format!("{made_by}: newer than this program, which knows schema {known}"));
-        return None;
+        return Ok(None);
     }
     lines.add("version", true, made_by);
     if !compare_files(backup, progress, lines) {
-        return None;
+        return Ok(None);
     }
 
     let restored = scratch.join(store::FILE);
     progress.at("restore", 0, 0);
     let copied = copy_file(&backup.path.join(store::FILE), &restored);
-    lines.add_result("scratch restore", copied.map(|bytes| (true, format!("{bytes} bytes"))));
+    let copied = copied.map_err(|error| unwritten_io(scratch, &error))?;
+    lines.add("scratch restore", true, format!("{copied} bytes"));
     let opened = (|| {
         store::ensure_whole(&restored)?;
         Ok::<_, StoreError>(Connection::open(&restored)?)
@@ -49,7 +51,7 @@ fn check(backup: &Kept, scratch: &Path, progress: &Progress, lines: &mut Lines) 
         Ok(conn) => conn,
         Err(error) => {
             lines.add("integrity", false, error.to_string());
-            return None;
+            return Ok(None);
         }
     };
     progress.at("integrity", 0, 0);
@@ -58,15 +60,18 @@ fn check(backup: &Kept, scratch: &Path, progress: &Progress, lines: &mut Lines) 
     progress.at("rows", 0, 0);
     lines.add_result("rows", snapshot::rows(&conn).map(|rows| differences(&manifest.rows, &rows)));
     if !lines.all_ok() {
-        return None;
+        return Ok(None);
     }
-    let migrated = store::prepare(&mut conn).and_then(|()| snapshot::single_file(&conn));
+    let migrated = match store::prepare(&mut conn).and_then(|()| snapshot::single_file(&conn)) {
+        Err(StoreError::Full(why)) => return Err(no_room(scratch, &why)),
+        migrated => migrated,
+    };
     let words = match manifest.schema_version == known {
         true => format!("opens, schema {known}"),
         false => format!("opens, schema {} becomes {known}", manifest.schema_version),
     };
     lines.add_result("start", migrated.map(|()| (true, words)));
-    Some(restored)
+    Ok(Some(restored))
 }
 
 /// Every file the manifest names, with its size and hash.
