@@ -89,7 +89,7 @@ async fn a_lost_or_broken_store_comes_back_from_a_backup() {
         assert!(said.contains(&newest), "{what}: {said}");
         let (serve, _) = from_newest.start().await;
         has_everything(&launch).await;
-        serve.kill();
+        assert_eq!(serve.stop().code(), Some(0));
         let aside = names(&launch.data_dir).into_iter().filter(|name| name.starts_with("orchestrator.damaged-"));
         let kept = aside.filter(|name| fs::read(launch.data_dir.join(name)).is_ok_and(|bytes| bytes == bad)).count();
         assert_eq!(kept, 1, "{what}: the damaged store is not kept");

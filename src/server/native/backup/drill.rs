@@ -35,8 +35,6 @@ struct Recovered {
     since: Instant,
     /// The moment whose state came back.
     back_to: Time,
-    /// The backup that took the store's place.
-    backup: Option<Kept>,
 }
 
 impl Runtime {
@@ -48,25 +46,33 @@ impl Runtime {
         progress: &Progress,
     ) -> Result<DrillReport, Refusal> {
         let _one = self.backups.one.lock().await;
-        let scenario = request.scenario;
-        let ground = self.backups.folder.scratch()?;
-        let mut lines = Lines::new();
-        let recovered = match scenario {
-            DrillScenario::ServiceCrash => Some(self.leave_work(ground.path(), &mut lines, progress).await?),
-            _ => self.lose_store(&request, ground.path(), &mut lines, progress).await?,
+        let (scenario, folder) = (request.scenario, &self.backups.folder);
+        let kept = match (scenario, &request.backup) {
+            (DrillScenario::ServiceCrash, _) => None,
+            (_, Some(id)) => Some(folder.find(id)?),
+            (_, None) => folder.list().0.into_iter().next(),
         };
-        let backup = recovered.as_ref().and_then(|r| Some(r.backup.as_ref()?.manifest.id.clone()));
+        let ground = folder.scratch()?;
+        let mut lines = Lines::new();
+        let recovered = match (scenario, &kept) {
+            (DrillScenario::ServiceCrash, _) => Some(self.leave_work(ground.path(), &mut lines, progress).await?),
+            (_, Some(kept)) => self.lose_store(scenario, kept, ground.path(), &mut lines, progress).await?,
+            (_, None) => {
+                lines.add("backup", false, "there is none: everything would be lost");
+                None
+            }
+        };
+        let backup = kept.as_ref().map(|kept| kept.manifest.id.clone());
         let (mut recovery_ms, mut loss) = (None, None);
         if let Some(recovered) = recovered {
             progress.at("start", 0, 0);
             self.open_second(ground.path(), &recovered.rows, &mut lines).await;
             if lines.all_ok() {
                 recovery_ms = Some(u64::try_from(recovered.since.elapsed().as_millis()).unwrap_or(u64::MAX));
-                loss = Some(self.would_lose(recovered, &mut lines).await?);
+                loss = Some(self.would_lose(kept, recovered.back_to, &mut lines).await?);
             }
         }
-        let report =
-            DrillReport { scenario, ok: lines.all_ok(), backup, steps: lines.into_checks(), recovery_ms, loss };
+        let report = DrillReport { scenario, ok: lines.all_ok(), backup, steps: lines.into_checks(), recovery_ms, loss };
         let line = match report.ok {
             true => LogLine::info(Part::Store, format!("Drill {scenario} passed")).field("recoveryMs", recovery_ms),
             false => LogLine::error(Part::Store, format!("Drill {scenario} failed")),
@@ -79,55 +85,37 @@ impl Runtime {
     async fn leave_work(&self, ground: &Path, lines: &mut Lines, progress: &Progress) -> Result<Recovered, Refusal> {
         let (source, target) = (self.store.path().to_owned(), ground.join(store::FILE));
         let (back_to, told) = (self.now(), progress.clone());
-        let copy = async {
-            blocking(move || {
-                ensure_room(&source, &target, 1)?;
-                let failed = |error| unwritten_store(&target, &error);
-                snapshot::copy(&source, &target, |done, all| told.at("copy", done, all)).map_err(failed)?;
-                snapshot::rows(&store::open_reader(&target).map_err(failed)?).map_err(failed)
-            })
-            .await
-        };
+        let copy = blocking(move || {
+            ensure_room(&source, &target, 1)?;
+            let failed = |error| unwritten_store(&target, &error);
+            snapshot::copy(&source, &target, |done, all| told.at("copy", done, all)).map_err(failed)?;
+            snapshot::rows(&store::open_reader(&target).map_err(failed)?).map_err(failed)
+        });
         let rows = self.while_copying(copy).await?;
         let total: u64 = rows.values().sum();
         lines.add("failure", true, format!("the service ended, its store stays with {total} rows"));
-        Ok(Recovered { rows, since: Instant::now(), back_to, backup: None })
+        Ok(Recovered { rows, since: Instant::now(), back_to })
     }
 
     /// No store, or a damaged one, and a backup in its place. `None` when that cannot be; why is in the lines.
     async fn lose_store(
         &self,
-        request: &DrillRequest,
+        scenario: DrillScenario,
+        kept: &Kept,
         ground: &Path,
         lines: &mut Lines,
         progress: &Progress,
     ) -> Result<Option<Recovered>, Refusal> {
-        let folder = &self.backups.folder;
-        let kept = match &request.backup {
-            Some(id) => folder.find(id)?,
-            None => match folder.list().0.into_iter().next() {
-                Some(newest) => newest,
-                None => {
-                    lines.add("backup", false, "there is none: everything would be lost");
-                    return Ok(None);
-                }
-            },
-        };
-        let (data_dir, now, told) = (ground.to_owned(), self.now(), progress.clone());
-        let scenario = request.scenario;
+        let (rows, back_to) = (kept.manifest.rows.clone(), kept.manifest.created_at);
+        let (kept, data_dir, now, told) = (kept.clone(), ground.to_owned(), self.now(), progress.clone());
         let played = blocking(move || {
             let mut lines = Lines::new();
-            let played = play(&kept, scenario, &data_dir, now, &mut lines, &told)?;
-            Ok((lines, played.map(|since| (kept, since))))
+            let since = play(&kept, scenario, &data_dir, now, &mut lines, &told)?;
+            Ok((lines, since))
         });
-        let (played, recovered) = played.await?;
+        let (played, since) = played.await?;
         lines.append(played);
-        Ok(recovered.map(|(kept, since)| Recovered {
-            rows: kept.manifest.rows.clone(),
-            since,
-            back_to: kept.manifest.created_at,
-            backup: Some(kept),
-        }))
+        Ok(since.map(|since| Recovered { rows, since, back_to }))
     }
 
     /// Opens a second service and has it prove itself.
@@ -163,10 +151,9 @@ impl Runtime {
         second.shutdown(Duration::ZERO).await;
     }
 
-    /// What has happened since the moment that came back.
-    async fn would_lose(&self, recovered: Recovered, lines: &mut Lines) -> Result<DataLoss, Refusal> {
-        let back_to = recovered.back_to;
-        let Some(kept) = recovered.backup else {
+    /// What has happened since the moment that came back. Without a backup, that is the moment of the failure.
+    async fn would_lose(&self, kept: Option<Kept>, back_to: Time, lines: &mut Lines) -> Result<DataLoss, Refusal> {
+        let Some(kept) = kept else {
             lines.add("loss", true, "nothing that was accepted");
             return Ok(DataLoss { back_to, ..DataLoss::default() });
         };

@@ -108,14 +108,14 @@ impl Folder {
         let id = ids.into_iter().find(|id| !taken(id)).unwrap_or(stamp);
         let path = self.path.join(format!("{UNFINISHED}{id}"));
         let _ = fs::remove_dir_all(&path);
-        make_directory(&path).map_err(|e| unwritten(&path, &format!("{e:#}")))?;
+        make_directory(&path).map_err(|e| unwritten_file(&path, &e))?;
         Ok(Draft { id, path, folder: self.path.clone(), finished: false })
     }
 
     /// A folder for trying things, on the same disk as the store.
     pub(in crate::server) fn scratch(&self) -> Result<Scratch, Refusal> {
         let path = self.data_dir.join(format!("{UNFINISHED}{}", uuid::Uuid::now_v7()));
-        make_directory(&path).map_err(|e| unwritten(&path, &format!("{e:#}")))?;
+        make_directory(&path).map_err(|e| unwritten_file(&path, &e))?;
         Ok(Scratch(path))
     }
 
@@ -203,7 +203,7 @@ impl Draft {
         let mut text =
             serde_json::to_vec_pretty(&manifest).map_err(|e| Refusal::new(ErrorCode::UnknownError, e.to_string()))?;
         text.push(b'\n');
-        write_whole(&self.path.join(MANIFEST), &text, true).map_err(|e| unwritten(&self.path, &format!("{e:#}")))?;
+        write_whole(&self.path.join(MANIFEST), &text, true).map_err(|e| unwritten_file(&self.path, &e))?;
         let path = self.folder.join(&self.id);
         let named = fs::rename(&self.path, &path).and_then(|()| sync_folder(&self.folder));
         named.map_err(|e| unwritten_io(&path, &e))?;
@@ -296,6 +296,14 @@ pub(super) fn unwritten_io(path: &Path, error: &io::Error) -> Refusal {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => no_room(path, &error.to_string()),
         _ => unwritten(path, &error.to_string()),
+    }
+}
+
+/// The same, when a file of ours could not be written.
+pub(super) fn unwritten_file(path: &Path, error: &anyhow::Error) -> Refusal {
+    match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
+        Some(cause) => unwritten_io(path, cause),
+        None => unwritten(path, &format!("{error:#}")),
     }
 }
 

@@ -273,7 +273,7 @@ impl BackupOps for Runtime {
                 let lines = verify::look(&kept, scratch.path(), &progress)?.lines;
                 let verdict = BackupVerdict { id, ok: lines.all_ok(), checks: lines.into_checks() };
                 if verdict.ok {
-                    kept.mark_verified(now).map_err(|e| folder::unwritten(&kept.path, &format!("{e:#}")))?;
+                    kept.mark_verified(now).map_err(|e| folder::unwritten_file(&kept.path, &e))?;
                 } else {
                     kept.mark_damaged();
                     telemetry.log(LogLine::error(Part::Store, format!("Backup {} cannot be relied on", verdict.id)));

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::super::changes::who;
 use super::super::runtime::Runtime;
 use super::super::store::{self, StoreError, workflows::Moment};
-use super::folder::{Kept, Scratch, copy_file, damaged, unwritten, unwritten_io};
+use super::folder::{Kept, Scratch, copy_file, damaged, unwritten_file, unwritten_io};
 use super::marker::{self, Marker};
 use super::{Order, blend, blocking, snapshot, unwritten_store, verify};
 use crate::server::backend::{ChangeContext, Refusal};
@@ -152,7 +152,7 @@ impl Runtime {
         let safety = self.copy_all(order, progress).await?;
 
         let untouched = kept.is_untouched();
-        kept.mark_restored(self.now()).map_err(|e| unwritten(&kept.path, &format!("{e:#}")))?;
+        kept.mark_restored(self.now()).map_err(|e| unwritten_file(&kept.path, &e))?;
         progress.at("blend", 0, 0);
         let (now, work) = (safety.path.join(store::FILE), scratch.path().to_owned());
         let (data_dir, moment, id_owned) = (self.data_dir.clone(), self.moment(), id.to_owned());
@@ -165,7 +165,7 @@ impl Runtime {
             let marker = Marker { backup: id_owned, settings: with_settings };
             if let Err(error) = marker.write(&data_dir) {
                 let _ = marker::remove(&data_dir);
-                return Err(unwritten(&data_dir, &format!("{error:#}")));
+                return Err(unwritten_file(&data_dir, &error));
             }
             Ok((next, effects))
         })
