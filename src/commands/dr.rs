@@ -13,14 +13,8 @@ use crate::wire::{DrillReport, DrillRequest, DrillScenario};
 
 /// Disaster recovery tests
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
-    /// Rehearse a recovery on a scratch copy
-    ///
-    /// A second service is opened beside the running one, which is only read: nothing is sent, nothing live changes. Shows
-    /// the time to recover and what would be lost; ends with 3 when it fails. The store gone (database-failure) or damaged
-    /// (database-corruption) comes back from a backup; after a service-crash the store is still there.
-    ///
-    /// Example: opsctl dr test --scenario database-failure
     Test(TestArgs),
 }
 
@@ -33,7 +27,13 @@ impl Verb {
     }
 }
 
-/// What `dr test` takes.
+/// Rehearse a recovery on a scratch copy
+///
+/// A second service is opened beside the running one, which is only read: nothing is sent, nothing live changes. Shows
+/// the time to recover and what would be lost; ends with 3 when it fails. The store gone (database-failure) or damaged
+/// (database-corruption) comes back from a backup; after a service-crash the store is still there.
+///
+/// Example: opsctl dr test --scenario database-failure
 #[derive(Args, Debug)]
 pub struct TestArgs {
     /// What to rehearse: database-failure, database-corruption, service-crash

@@ -1,12 +1,9 @@
 //! Recovery drills: what is rehearsed, and what came of it.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::action::words;
+use super::words;
 use super::{CheckLine, Time};
 
 words! {

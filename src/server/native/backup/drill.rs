@@ -72,7 +72,8 @@ impl Runtime {
                 loss = Some(self.would_lose(kept, recovered.back_to, &mut lines).await?);
             }
         }
-        let report = DrillReport { scenario, ok: lines.all_ok(), backup, steps: lines.into_checks(), recovery_ms, loss };
+        let report =
+            DrillReport { scenario, ok: lines.all_ok(), backup, steps: lines.into_checks(), recovery_ms, loss };
         let line = match report.ok {
             true => LogLine::info(Part::Store, format!("Drill {scenario} passed")).field("recoveryMs", recovery_ms),
             false => LogLine::error(Part::Store, format!("Drill {scenario} failed")),
