@@ -1,14 +1,16 @@
 //! [`App`]: what every command is handed. It knows the settings, the clock, the streams, the person and the targets,
 //! and is the only way to the guard.
 
+mod platforms;
+mod remembered;
 mod target;
 mod watch;
 
+pub use remembered::Remembered;
 pub use target::Target;
 pub use watch::WatchArgs;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use crate::aliases::Class;
 use crate::client::{Orchestrator, OrchestratorOptions};
@@ -16,7 +18,6 @@ use crate::clock::Clock;
 use crate::error::{Explained, Kind};
 use crate::guard::{Approval, Entry, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
 use crate::output::{Output, Report, Style};
-use crate::platforms::{Clients, Credentials, Endpoints};
 use crate::sandbox::Place;
 use crate::settings::{ContextKind, Settings};
 use crate::wire::{EffectKind, Job, Time};
@@ -92,17 +93,6 @@ impl App {
         self.target.get_or_try_init(resolve).await
     }
 
-    /// Where the platforms of the context in use are, for what is asked straight from this machine.
-    pub async fn endpoints(&self) -> anyhow::Result<Endpoints> {
-        let context = self.settings.context()?;
-        // Only the sandbox has to be asked; everywhere else no token is needed for this.
-        let told = match context.kind {
-            ContextKind::Sandbox => self.target().await?.platforms.clone(),
-            _ => None,
-        };
-        Ok(told.unwrap_or_else(|| context.platforms.clone()))
-    }
-
     /// The admin API of the context in use. Nothing is sent before the first call.
     pub async fn orchestrator(&self) -> anyhow::Result<&Orchestrator> {
         self.orchestrator
@@ -118,18 +108,6 @@ impl App {
                 }))
             })
             .await
-    }
-
-    /// The platforms of the context in use, spoken to directly: with the credentials of this environment, and in the
-    /// sandbox without any, since real keys are nothing for a simulator.
-    pub async fn platforms(&self) -> anyhow::Result<Clients> {
-        let env = match self.settings.context()?.kind {
-            ContextKind::Sandbox => BTreeMap::new(),
-            _ => self.settings.env.as_map().clone(),
-        };
-        let credentials = Credentials::from_env(&env);
-        self.output.redactor.add(&credentials.secrets());
-        Ok(Clients::new(self.endpoints().await?, credentials, self.clock.clone()))
     }
 
     /// Shows how far a job is, as long as what is returned lives.

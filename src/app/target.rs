@@ -6,7 +6,6 @@ use reqwest::Url;
 use super::App;
 use crate::aliases::Class;
 use crate::error::Fault;
-use crate::platforms::Endpoints;
 use crate::sandbox;
 use crate::secret::Secret;
 use crate::settings::{Context, ContextKind, read_secret_file};
@@ -20,8 +19,6 @@ pub struct Target {
     pub token: Option<Secret>,
     /// What starts it, for the hint when nobody answers.
     pub start_hint: String,
-    /// Where the platforms are, when that is not the context's to say: the sandbox's simulators.
-    pub platforms: Option<Endpoints>,
 }
 
 impl Target {
@@ -43,7 +40,7 @@ impl Target {
             ContextKind::Local => "start it with `opsctl serve`, or practise with `--context sandbox`".to_owned(),
             _ => format!("check the connection with `opsctl context check {}`", context.name),
         };
-        Ok(Target { url, token, start_hint, platforms: None })
+        Ok(Target { url, token, start_hint })
     }
 }
 
@@ -54,6 +51,5 @@ async fn of_sandbox(app: &App) -> anyhow::Result<Target> {
     app.clock.set_offset_ms(record.clock_offset_ms);
     let url = crate::settings::parse_url(&record.url)?;
     let token = Some(read_secret_file(&record.token_file)?);
-    let platforms = Some(record.endpoints);
-    Ok(Target { url, token, start_hint: "start it with `opsctl sandbox up`".into(), platforms })
+    Ok(Target { url, token, start_hint: "start it with `opsctl sandbox up`".into() })
 }

@@ -13,6 +13,7 @@ pub mod analyze;
 pub mod api;
 pub mod approvals;
 pub mod args;
+mod arriving;
 pub mod backup;
 pub mod brakes;
 pub mod cache;
@@ -25,6 +26,7 @@ pub mod context;
 pub mod docs;
 pub mod dr;
 pub mod executor;
+pub mod google;
 pub mod history;
 pub mod idempotency;
 pub mod logs;
@@ -45,6 +47,7 @@ pub mod test;
 mod text;
 pub mod token;
 pub mod undo;
+pub mod validate;
 pub mod version;
 pub mod workflow;
 
@@ -103,6 +106,8 @@ commands! {
     "analyze" => Analyze(verbs analyze::Verb),
     "docs" => Docs(verbs docs::Verb),
     "test" => Test(verbs test::Verb),
+    "validate" => Validate(verbs validate::Verb),
+    "google" => Google(verbs google::Verb),
     "config" => Config(verbs config::Verb),
     "maintenance" => Maintenance(verbs maintenance::Verb),
     "token" => Token(verbs token::Verb),

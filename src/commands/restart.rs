@@ -11,6 +11,7 @@ use crate::client::Orchestrator;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report, Table};
+use crate::server::config;
 use crate::settings::format_duration;
 use crate::wire::{Component, ComponentState, ComponentStatus, ConfigEntry, Platform, RestartAnswer};
 
@@ -195,31 +196,39 @@ fn warn_of_exports(app: &App, settings: &[ConfigEntry]) {
     }
 }
 
+/// Whether the service has, or will have after a restart, another value than this one.
+pub(super) fn differs(setting: &ConfigEntry, here: &str) -> bool {
+    if setting.secret {
+        return setting.fingerprint.as_deref() != Some(&crate::secret::Secret::new(here).fingerprint());
+    }
+    let here = config::find(&setting.name).and_then(|def| def.kind.normalise(here).ok()).unwrap_or_else(|| here.into());
+    setting.pending.as_deref().or(setting.value.as_deref()) != Some(&here)
+}
+
 /// One sentence for each exported variable whose value the service does not use.
 pub(super) fn export_differences(settings: &[ConfigEntry], exported: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut lines = Vec::new();
     for setting in settings {
         let Some(here) = exported(&setting.name).filter(|v| !v.is_empty()) else { continue };
+        if !differs(setting, &here) {
+            continue;
+        }
         if setting.secret {
-            let here = crate::secret::Secret::new(here).fingerprint();
-            if setting.fingerprint.as_deref() != Some(here.as_str()) {
-                lines.push(format!(
-                    "{} in your shell (sha256 {here}) is not the service's ({}); to use it there: opsctl config set {} --value-file FILE",
-                    setting.name,
-                    setting.fingerprint.as_deref().map_or("unset".to_owned(), |f| format!("sha256 {f}")),
-                    setting.name,
-                ));
-            }
+            lines.push(format!(
+                "{} in your shell (sha256 {}) is not the service's ({}); to use it there: opsctl config set {} --value-file FILE",
+                setting.name,
+                crate::secret::Secret::new(here).fingerprint(),
+                setting.fingerprint.as_deref().map_or("unset".to_owned(), |f| format!("sha256 {f}")),
+                setting.name,
+            ));
             continue;
         }
         let there = setting.pending.as_deref().or(setting.value.as_deref());
-        if there != Some(here.as_str()) {
-            lines.push(format!(
-                "{name}={here} in your shell changes nothing on the service, which has {there}; to set it there: opsctl config set {name}={here}",
-                name = setting.name,
-                there = there.unwrap_or("it unset"),
-            ));
-        }
+        lines.push(format!(
+            "{name}={here} in your shell changes nothing on the service, which has {there}; to set it there: opsctl config set {name}={here}",
+            name = setting.name,
+            there = there.unwrap_or("it unset"),
+        ));
     }
     lines
 }

@@ -15,6 +15,27 @@ use serde_json::Value;
 use crate::secret::Secret;
 use crate::wire::Platform;
 
+/// Variables that hold a credential or a part of one.
+const NAMES: [&str; 12] = [
+    "NOTION_API_KEY",
+    "NOTION_TOKEN",
+    "TRELLO_API_KEY",
+    "TRELLO_TOKEN",
+    "SLACK_BOT_TOKEN",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+    "GOOGLE_SERVICE_ACCOUNT_EMAIL",
+    "GOOGLE_SERVICE_ACCOUNT_PRIVATE_KEY",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLIENT_ID",
+    "GOOGLE_CLIENT_SECRET",
+    "GOOGLE_REFRESH_TOKEN",
+];
+
+/// Whether a variable of this name is read for a credential, of the usual set or the backup one.
+pub fn is_credential(name: &str) -> bool {
+    NAMES.contains(&name.strip_suffix("_BACKUP").unwrap_or(name))
+}
+
 /// Credentials and defaults of all platforms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
@@ -76,6 +97,14 @@ pub enum GoogleKey {
 }
 
 impl GoogleKey {
+    /// Whose it is: the service account's address, or the OAuth client's id.
+    pub fn account(&self) -> &str {
+        match self {
+            GoogleKey::ServiceAccount { email, .. } => email,
+            GoogleKey::Refresh { client_id, .. } => client_id,
+        }
+    }
+
     /// Tells two credentials apart without showing them.
     pub fn fingerprint(&self) -> String {
         match self {
@@ -139,6 +168,20 @@ impl Credentials {
     /// Whether the set in use has a credential for this platform.
     pub fn has(&self, platform: Platform) -> bool {
         self.active().has(platform)
+    }
+
+    /// Tells the credential in use from another of the same platform without showing it.
+    pub fn fingerprint(&self, platform: Platform) -> Option<String> {
+        let keys = self.active();
+        match platform {
+            Platform::Notion => keys.notion.as_ref().map(Secret::fingerprint),
+            Platform::Trello => keys.trello.as_ref().map(|k| k.token.fingerprint()),
+            Platform::Slack => keys.slack.as_ref().map(Secret::fingerprint),
+            Platform::Drive | Platform::Sheets => {
+                let key = keys.google.as_ref()?.as_ref().ok()?;
+                Some(Secret::new(key.fingerprint()).fingerprint())
+            }
+        }
     }
 
     /// The names to set for a platform, as an error would say it.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::{Fault, Kind};
 use crate::wire::{ErrorCode, Platform};
 
 /// Whether a failed write can have happened.
@@ -78,6 +79,37 @@ pub fn auth_error_text(error: &PlatformError) -> String {
         Platform::Drive | Platform::Sheets => "Invalid credentials",
     };
     text.to_string()
+}
+
+impl PlatformError {
+    /// The failure of a command: `what` it could not do, why, and what to try.
+    pub fn fault(&self, what: impl Into<String>) -> Fault {
+        let kind = match self.code {
+            ErrorCode::AuthError | ErrorCode::PermissionDenied => Kind::NotAuthenticated,
+            ErrorCode::NotFound => Kind::NotFound,
+            ErrorCode::DuplicateError => Kind::Conflict,
+            ErrorCode::NetworkError | ErrorCode::TimeoutError | ErrorCode::ServiceDown => Kind::Unreachable,
+            _ => Kind::Failed,
+        };
+        let platform = self.platform;
+        let fault = Fault::new(kind, what).because(self.to_string()).code(self.code);
+        match self.code {
+            ErrorCode::AuthError if self.http_status.is_none() => {
+                fault.hint("see what is set with `opsctl validate env`")
+            }
+            ErrorCode::AuthError => fault.hint(format!("`opsctl check key-expiration {platform}`, then put a good key in")),
+            ErrorCode::PermissionDenied => fault.hint(format!("`opsctl check key-permissions {platform}`")),
+            ErrorCode::NetworkError | ErrorCode::TimeoutError => {
+                fault.hint(format!("`opsctl test connectivity {platform}`"))
+            }
+            ErrorCode::ServiceDown => fault.hint(format!("`opsctl check platform-status {platform}`")),
+            ErrorCode::RateLimited => fault.hint("wait, or run it again later: the platform's limit is used up"),
+            ErrorCode::NotFound if platform == Platform::Notion => fault.hint(
+                "two readings: it does not exist, or it is not shared with this connection (in Notion: ... > Connections)",
+            ),
+            _ => fault,
+        }
+    }
 }
 
 impl std::fmt::Display for PlatformError {

@@ -10,11 +10,11 @@ use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::{Value, json};
 
-use super::PlatformError;
 use super::answer::phrase;
 use super::caches::lock;
 use super::credentials::GoogleKey;
-use super::session::{Effect, Payload, Session};
+use super::session::{Ask, Effect, Payload, Session};
+use super::{Clients, Platform, PlatformError};
 use crate::http::{Failure, HeaderMap, Method, Url};
 use crate::secret::Secret;
 use crate::wire::{ErrorCode, Time};
@@ -70,6 +70,15 @@ impl Tokens {
         Ok(token.value)
     }
 
+    /// A token asked for now, whatever is left of the one before.
+    async fn renew(&self, session: &Session, key: &GoogleKey) -> Result<Token, PlatformError> {
+        let slot = lock(&self.slots).entry(key.fingerprint()).or_default().clone();
+        let _one_at_a_time = slot.refreshing.lock().await;
+        let token = ask_for_token(session, key).await?;
+        *lock(&slot.token) = Some(token.clone());
+        Ok(token)
+    }
+
     /// Drops every token.
     pub(super) fn forget_all(&self) {
         lock(&self.slots).clear();
@@ -85,6 +94,49 @@ impl Slot {
     fn fresh(&self, now: Time) -> Option<Secret> {
         lock(&self.token).as_ref().filter(|t| now + SPARE < t.ends).map(|t| t.value.clone())
     }
+}
+
+/// What a new access token is good for. Not the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// Whose it is: the service account's address, or the OAuth client.
+    pub account: String,
+    /// When it ends.
+    pub ends: Time,
+    /// What it may be used for, in Google's words.
+    pub scopes: Vec<String>,
+}
+
+impl Clients {
+    /// Gets a new access token with Google's credential, the way every call does, and asks Google what it is worth.
+    pub async fn renew_google(&self, limit: Duration) -> Result<Renewed, PlatformError> {
+        let session = self.session(Platform::Drive, limit);
+        let (account, token) = match &session.credentials.active().google {
+            Some(Ok(key)) => (key.account().to_string(), session.tokens().renew(&session, key).await?),
+            Some(Err(why)) => return Err(session.fail(ErrorCode::AuthError, phrase(ErrorCode::AuthError, why))),
+            None => return Err(session.not_set()),
+        };
+        let info = token_info(&session).await?;
+        Ok(Renewed { account, ends: token.ends, scopes: scopes(&info) })
+    }
+}
+
+/// What Google says about the access token in use.
+pub(super) async fn token_info(session: &Session) -> Result<Value, PlatformError> {
+    let url = super::endpoints::address(&session.endpoints().google_tokeninfo, &[], &[]);
+    let ask = Ask {
+        request: "oauth2.tokeninfo",
+        effect: Effect::Read,
+        method: Method::POST,
+        url,
+        payload: Payload::Form(Vec::new()),
+    };
+    Ok(session.ask(ask).await?)
+}
+
+/// The scopes in Google's answer about a token.
+pub(super) fn scopes(info: &Value) -> Vec<String> {
+    info["scope"].as_str().unwrap_or_default().split_whitespace().map(str::to_string).collect()
 }
 
 async fn ask_for_token(session: &Session, key: &GoogleKey) -> Result<Token, PlatformError> {
@@ -109,7 +161,7 @@ async fn ask_for_token(session: &Session, key: &GoogleKey) -> Result<Token, Plat
     };
     let url: Url = uri.parse().map_err(|e| session.invalid(Failure::bad_url(&uri, e).cause))?;
     let headers = HeaderMap::new();
-    let answer = session
+    let (answer, _) = session
         .exchange("oauth2.token", Effect::Read, &Method::POST, &url, headers, &Payload::Form(form))
         .await
         .map_err(PlatformError::from)?;

@@ -18,6 +18,7 @@ mod endpoints;
 mod error;
 mod fields;
 mod google;
+mod keys;
 pub mod look;
 mod notion;
 mod session;
@@ -36,10 +37,12 @@ use serde_json::Value;
 pub use crate::wire::Platform;
 use crate::wire::{ActionType, ErrorCode, Time};
 pub use clients::{CallEvent, Clients, Observer};
-pub use credentials::{Credentials, Defaults, GoogleKey, Keys, TrelloKeys};
+pub use credentials::{Credentials, Defaults, GoogleKey, Keys, TrelloKeys, is_credential};
 pub use endpoints::Endpoints;
 pub use error::{Delivery, PlatformError, auth_error_text};
 pub use fields::{is_read, operations, validate};
+pub use google::Renewed;
+pub use keys::{Expiry, Granted, Permission};
 
 /// How long one action may take unless it says otherwise.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -145,6 +148,18 @@ impl Clients {
             Platform::Slack => slack::find_written(&session, call, since).await,
             Platform::Drive => drive::find_written(&session, call).await,
             Platform::Sheets => sheets::find_written(&session, call).await,
+        }
+    }
+
+    /// The version of a platform's API that is spoken, and how the platform is told.
+    pub fn api_version(&self, platform: Platform) -> (String, &'static str) {
+        match platform {
+            Platform::Notion => (notion::VERSION.to_string(), "sent as Notion-Version with every request"),
+            Platform::Slack => ("Web API".to_string(), "it has no versions"),
+            Platform::Trello | Platform::Drive | Platform::Sheets => {
+                let version = self.endpoints().base(platform).rsplit('/').next().unwrap_or_default();
+                (version.to_string(), "part of the address")
+            }
         }
     }
 

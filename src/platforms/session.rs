@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::answer::{self, phrase};
 use super::caches::Caches;
 use super::clients::{CallEvent, Inner};
+use super::google::Tokens;
 use super::{Credentials, Delivery, Endpoints, Platform, PlatformError};
 use crate::http::{Failure, HeaderMap, HeaderName, HeaderValue, Method, Url, clip};
 use crate::secret::Secret;
@@ -93,6 +94,10 @@ impl Session {
         &self.inner.caches
     }
 
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.inner.tokens
+    }
+
     pub(super) fn now(&self) -> Time {
         self.inner.clock.now()
     }
@@ -100,6 +105,12 @@ impl Session {
     /// A failure that happened on our side.
     pub(super) fn fail(&self, code: ErrorCode, message: impl Into<String>) -> PlatformError {
         PlatformError::new(self.platform, code, clip(&self.without_secrets(&message.into()), MESSAGE_LIMIT))
+    }
+
+    /// There is no credential to send.
+    pub(super) fn not_set(&self) -> PlatformError {
+        let words = format!("{} is not set", self.credentials.names(self.platform));
+        self.fail(ErrorCode::AuthError, phrase(ErrorCode::AuthError, &words))
     }
 
     /// The action's data cannot be sent.
@@ -119,6 +130,11 @@ impl Session {
 
     /// Makes one request with the platform's credential and reads its answer.
     pub(super) async fn ask(&self, ask: Ask) -> Result<Value, Failed> {
+        self.ask_whole(ask).await.map(|(body, _)| body)
+    }
+
+    /// The same with the answer's headers.
+    pub(super) async fn ask_whole(&self, ask: Ask) -> Result<(Value, HeaderMap), Failed> {
         let url = ask.url.map_err(|failure| self.unsent(failure))?;
         let (headers, token) = self.authorization(None).await?;
         let answer = self.exchange(ask.request, ask.effect, &ask.method, &url, headers, &ask.payload).await;
@@ -146,7 +162,7 @@ impl Session {
         url: &Url,
         headers: HeaderMap,
         payload: &Payload,
-    ) -> Result<Value, Failed> {
+    ) -> Result<(Value, HeaderMap), Failed> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             let cause = Failure::new(ErrorCode::TimeoutError, Delivery::NotDelivered, "");
@@ -165,8 +181,11 @@ impl Session {
         };
         let started = Instant::now();
         let reply = self.inner.http.send(builder.headers(headers), Some(left)).await;
-        let (status, answer) = match reply {
-            Ok(reply) => (reply.status, answer::read(self.platform, &reply, self.now())),
+        let (status, headers, answer) = match reply {
+            Ok(reply) => {
+                let answer = answer::read(self.platform, &reply, self.now());
+                (reply.status, reply.headers, answer)
+            }
             Err(failure) => {
                 self.observe(request, started, None, Some(failure.code), None);
                 return Err(self.lost(failure, effect).into());
@@ -175,7 +194,7 @@ impl Session {
         match answer {
             Ok(value) => {
                 self.observe(request, started, Some(status), None, None);
-                Ok(value)
+                Ok((value, headers))
             }
             Err(refused) => {
                 self.observe(request, started, Some(status), Some(refused.code), refused.retry_after);
@@ -262,13 +281,9 @@ impl Session {
                 }
             },
         };
-        let names = || self.credentials.names(self.platform);
-        let Some(value) = value else {
-            let words = format!("{} is not set", names());
-            return Err(self.fail(ErrorCode::AuthError, phrase(ErrorCode::AuthError, &words)));
-        };
+        let Some(value) = value else { return Err(self.not_set()) };
         let Ok(mut value) = HeaderValue::from_str(&value) else {
-            let words = format!("{} holds a character that cannot be sent", names());
+            let words = format!("{} holds a character that cannot be sent", self.credentials.names(self.platform));
             return Err(self.fail(ErrorCode::AuthError, phrase(ErrorCode::AuthError, &words)));
         };
         value.set_sensitive(true);

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::fields::Data;
-use super::session::{Ask, Effect, Payload, Session};
+use super::session::{Ask, Session};
 use super::{Call, CallOutcome, Lookup, Platform, PlatformError, unsupported};
 use crate::http::{Failure, Method, Url};
 use crate::wire::ActionType;
@@ -222,14 +222,7 @@ pub(super) async fn who_am_i(session: &Session) -> Result<String, PlatformError>
         let title = answer["properties"]["title"].as_str().unwrap_or("untitled");
         return Ok(format!("{}, sees spreadsheet {title}", account(session)));
     }
-    let ask = Ask {
-        request: "oauth2.tokeninfo",
-        effect: Effect::Read,
-        method: Method::POST,
-        url: super::endpoints::address(&session.endpoints().google_tokeninfo, &[], &[]),
-        payload: Payload::Form(Vec::new()),
-    };
-    let answer = session.ask(ask).await?;
+    let answer = super::google::token_info(session).await?;
     let email = answer["email"].as_str().map(str::to_string);
     Ok(email.unwrap_or_else(|| account(session)))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::fields::Data;
 use super::session::{Ask, Payload, Session};
 use super::{Call, CallOutcome, Lookup, PlatformError, unsupported};
-use crate::http::Method;
+use crate::http::{HeaderMap, Method};
 use crate::wire::{ActionType, ErrorCode, Time};
 use std::time::Duration;
 
@@ -210,9 +210,14 @@ pub(super) async fn at(session: &Session, channel: &str, ts: &str) -> Result<Opt
 }
 
 async fn auth_test(session: &Session) -> Result<Value, PlatformError> {
+    Ok(auth_test_whole(session).await?.0)
+}
+
+/// `auth.test` with its headers, which carry the scopes.
+pub(super) async fn auth_test_whole(session: &Session) -> Result<(Value, HeaderMap), PlatformError> {
     let mut ask = Ask::get("auth.test", session.at(&["auth.test"]));
     (ask.method, ask.payload) = (Method::POST, Payload::Form(Vec::new()));
-    Ok(session.ask(ask).await?)
+    Ok(session.ask_whole(ask).await?)
 }
 
 pub(super) async fn who_am_i(session: &Session) -> Result<String, PlatformError> {

@@ -228,12 +228,13 @@ pub(super) async fn comments(session: &Session, card: &str, since: Time) -> Resu
     Ok(answer.as_array().cloned().unwrap_or_default())
 }
 
-pub(super) async fn who_am_i(session: &Session) -> Result<String, PlatformError> {
+/// What Trello says about the token in use: whose, until when, for what.
+pub(super) async fn token(session: &Session) -> Result<Value, PlatformError> {
     let keys = session.credentials.active().trello.as_ref();
     let token = keys.map(|k| k.token.clone()).unwrap_or_else(|| Secret::new("none"));
     let fields = [("fields", "identifier,idMember,dateExpires,permissions")];
     let ask = Ask::get("tokens.get", session.at_with(&["tokens", token.expose()], &fields));
-    let answer = session.ask(ask).await.map_err(|failed| {
+    session.ask(ask).await.map_err(|failed| {
         let mut error = failed.error;
         // A token that Trello does not find is a wrong token.
         if error.code == ErrorCode::NotFound {
@@ -241,7 +242,11 @@ pub(super) async fn who_am_i(session: &Session) -> Result<String, PlatformError>
             error.message = "Authentication failed: invalid token".into();
         }
         error
-    })?;
+    })
+}
+
+pub(super) async fn who_am_i(session: &Session) -> Result<String, PlatformError> {
+    let answer = token(session).await?;
     let name = answer["identifier"].as_str().filter(|n| !n.is_empty()).unwrap_or("token");
     let member = answer["idMember"].as_str().unwrap_or("unknown");
     let expires = answer["dateExpires"].as_str().map_or("never expires".to_string(), |at| format!("expires {at}"));

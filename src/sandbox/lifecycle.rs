@@ -168,11 +168,26 @@ pub async fn down(place: &Place) -> anyhow::Result<Down> {
 /// The sandbox for a command that uses it. One that only looks starts a sandbox where none ran before or the last was
 /// put down; one that was killed is an outage.
 pub async fn for_command(place: &Place, env: &Env, looks: bool, note: impl Fn(&str)) -> anyhow::Result<Record> {
+    for_use(place, env, looks, note, |record| !record.is_broken()).await
+}
+
+/// The same for a command that only talks to the simulators: the orchestrator may have been killed.
+pub async fn for_platforms(place: &Place, env: &Env, looks: bool, note: impl Fn(&str)) -> anyhow::Result<Record> {
+    for_use(place, env, looks, note, Record::host_runs).await
+}
+
+async fn for_use(
+    place: &Place,
+    env: &Env,
+    looks: bool,
+    note: impl Fn(&str),
+    has_enough: fn(&Record) -> bool,
+) -> anyhow::Result<Record> {
     let deadline = tokio::time::Instant::now() + UP_LIMIT;
     loop {
         let record = Record::read(place).map_err(|error| not_running().because(format!("{error:#}")))?;
         match record {
-            Some(record) if record.is_broken() => return Err(killed(&record).into()),
+            Some(record) if record.is_broken() && !has_enough(&record) => return Err(killed(&record).into()),
             Some(record) if record.state == State::Up => {
                 place.touch();
                 return Ok(record);

@@ -56,6 +56,11 @@ impl Place {
         self.dir.join("keys")
     }
 
+    /// The credentials and defaults that `serve` is started with, for commands that talk to the simulators.
+    pub fn environment(&self) -> PathBuf {
+        self.keys().join("environment.json")
+    }
+
     /// The platforms' addresses, for `serve`.
     pub fn endpoints(&self) -> PathBuf {
         self.dir.join("endpoints.json")

@@ -236,6 +236,8 @@ pub struct Context {
     pub break_glass: CredentialSource,
     /// Base URLs of the platforms' APIs; the vendors' unless told.
     pub platforms: Endpoints,
+    /// Where the platforms' credentials come from, by the runbook's variable; the environment for those left out.
+    pub keys: BTreeMap<String, CredentialSource>,
     /// Log locations.
     pub logs: LogPlaces,
     /// Named links: dashboards, consoles.

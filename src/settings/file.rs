@@ -9,7 +9,7 @@ use toml_edit::DocumentMut;
 use super::context::{Context, ContextKind, CredentialSource, LogPlaces, Protection, parse_url};
 use crate::error::{Fault, Kind};
 use crate::files::write_whole;
-use crate::platforms::Endpoints;
+use crate::platforms::{Endpoints, is_credential};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -43,6 +43,8 @@ pub(super) struct ContextTable {
     #[serde(default)]
     platforms: Endpoints,
     #[serde(default)]
+    keys: BTreeMap<String, CredentialSource>,
+    #[serde(default)]
     logs: LogPlaces,
     #[serde(default)]
     links: BTreeMap<String, String>,
@@ -55,6 +57,10 @@ impl ContextTable {
     pub fn into_context(self, name: &str, base: Option<Context>) -> Result<Context, Fault> {
         let url = self.url.as_deref().map(parse_url).transpose()?;
         self.platforms.ensure_usable().map_err(Fault::usage)?;
+        if let Some(name) = self.keys.keys().find(|name| !is_credential(name)) {
+            let fault = Fault::usage(format!("keys.{name}: no platform has a credential of that name"));
+            return Err(fault.hint("name it as the runbook does: NOTION_API_KEY, TRELLO_TOKEN, SLACK_BOT_TOKEN"));
+        }
         let named = |source: &CredentialSource| source.describe() != "none";
         let (base_url, base_credential, base_break_glass) =
             base.map_or_else(|| (None, super::token_variable(), None), |b| (b.url, b.credential, Some(b.break_glass)));
@@ -71,6 +77,7 @@ impl ContextTable {
             credential: or_base(self.credential, base_credential),
             break_glass: or_base(self.break_glass, base_break_glass.unwrap_or_default()),
             platforms: self.platforms,
+            keys: self.keys,
             logs: self.logs,
             links: self.links,
             contacts: self.contacts,

@@ -247,6 +247,7 @@ fn builtin_contexts(places: &Places) -> BTreeMap<String, Context> {
         credential: CredentialSource::default(),
         break_glass: CredentialSource::default(),
         platforms: crate::platforms::Endpoints::default(),
+        keys: BTreeMap::new(),
         logs: LogPlaces::default(),
         links: BTreeMap::new(),
         contacts: BTreeMap::new(),

@@ -5,22 +5,40 @@
 
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::{Serialize, Serializer};
 
 use crate::app::App;
-use crate::commands::text;
+use crate::commands::args::{PlatformArg, each_once};
+use crate::commands::{arriving, text};
 use crate::error::Outcome;
-use crate::output::{Format, Page, Report, Style, Tone};
+use crate::output::{Format, Page, Report, Style};
 use crate::platforms::status::{self, FeedStatus};
 use crate::platforms::{Endpoints, Platform};
-use crate::settings::Source;
 
 use super::health::verdict;
 
 /// The deadline unless `--timeout` or its like says otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Read the vendors' status feeds
+///
+/// Asked straight from this machine, all at once; the same as `check health --external`. A feed that cannot be read is
+/// UNKNOWN, never healthy. Ends with 3 unless every vendor says that all is well.
+///
+/// Example: opsctl check platform-status notion
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Platforms to ask about; all of them without any
+    #[arg(value_name = "PLATFORM")]
+    platforms: Vec<PlatformArg>,
+}
+
+pub(super) async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
+    run(app, &each_once(&args.platforms)).await
+}
 
 /// What one vendor says.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -54,8 +72,7 @@ impl Feed {
 
     /// One line in columns of fixed width, so that lines written at different times stand under each other.
     fn line(&self, style: &Style, verbose: bool) -> String {
-        let status = format!("{:<8}", self.status);
-        let status = Tone::of_word(self.status).map_or(status.clone(), |tone| style.paint(&status, tone));
+        let status = arriving::state(style, self.status, 8);
         let took = text::millis(self.took_ms as f64);
         let detail = match (&self.detail, verbose) {
             (Some(detail), true) => format!("{detail} · {}", self.url),
@@ -63,10 +80,7 @@ impl Feed {
             (None, true) => self.url.clone(),
             (None, false) => "no incident".to_owned(),
         };
-        let detail = match style.width {
-            Some(width) => crate::http::clip(&detail, width.saturating_sub(FIXED).max(20)),
-            None => detail,
-        };
+        let detail = arriving::rest(style, &detail, FIXED);
         format!("{:<8}  {status}  {took:>6}  {detail}", self.platform.as_str())
     }
 }
@@ -110,20 +124,14 @@ impl Report for Feeds {
 
 /// Asks the feeds of these platforms. On a table each row is written as it comes.
 pub(super) async fn run(app: &App, wanted: &[Platform]) -> anyhow::Result<Outcome> {
-    if app.output.format != Format::Table {
-        let (feeds, outcome) = look(app, wanted).await?;
-        app.emit(&feeds)?;
-        return Ok(outcome);
-    }
-    let style = app.output.stdout;
-    let verbose = app.is_verbose();
     let endpoints = app.endpoints().await?;
-    let mut probes = ask_all(&endpoints, wanted, deadline(app));
-    app.output.write(&format!("{}\n", style.paint(HEADING, Tone::Strong)))?;
-    let mut healthy = true;
-    while let Some(feed) = probes.next().await {
-        app.output.write(&format!("{}\n", feed.line(&style, verbose)))?;
-        healthy &= feed.status == "OK";
+    let probes = ask_all(&endpoints, wanted, arriving::limit(app, DEADLINE));
+    let verbose = app.is_verbose();
+    let mut feeds = arriving::collect(app, HEADING, probes, |feed, style| feed.line(style, verbose)).await?;
+    let healthy = feeds.iter().all(|feed| feed.status == "OK");
+    if app.output.format != Format::Table {
+        feeds.sort_by_key(|feed| wanted.iter().position(|p| *p == feed.platform));
+        app.emit(&Feeds { feeds, verbose })?;
     }
     Ok(verdict(healthy))
 }
@@ -131,17 +139,10 @@ pub(super) async fn run(app: &App, wanted: &[Platform]) -> anyhow::Result<Outcom
 /// Asks them and gives all answers together.
 pub(super) async fn look(app: &App, wanted: &[Platform]) -> anyhow::Result<(Feeds, Outcome)> {
     let endpoints = app.endpoints().await?;
-    let mut feeds: Vec<Feed> = ask_all(&endpoints, wanted, deadline(app)).collect().await;
+    let mut feeds: Vec<Feed> = ask_all(&endpoints, wanted, arriving::limit(app, DEADLINE)).collect().await;
     feeds.sort_by_key(|feed| wanted.iter().position(|p| *p == feed.platform));
     let healthy = feeds.iter().all(|feed| feed.status == "OK");
     Ok((Feeds { feeds, verbose: app.is_verbose() }, verdict(healthy)))
-}
-
-fn deadline(app: &App) -> Duration {
-    match app.settings.timeout.source {
-        Source::Default => DEADLINE,
-        _ => app.settings.timeout.value,
-    }
 }
 
 /// Starts all probes at once; each gives its row when it knows, or at the deadline.

@@ -2,10 +2,12 @@
 
 mod external;
 mod health;
+mod keys;
 
 use clap::Subcommand;
 
 pub use health::overall_word;
+
 
 use crate::app::App;
 use crate::error::Outcome;
@@ -15,6 +17,9 @@ use crate::error::Outcome;
 #[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
     Health(health::HealthArgs),
+    KeyExpiration(keys::ExpirationArgs),
+    KeyPermissions(keys::PermissionsArgs),
+    PlatformStatus(external::StatusArgs),
 }
 
 impl Verb {
@@ -22,6 +27,9 @@ impl Verb {
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         match self {
             Self::Health(args) => health::health(app, args).await,
+            Self::KeyExpiration(args) => keys::expiration(app, args).await,
+            Self::KeyPermissions(args) => keys::permissions(app, args).await,
+            Self::PlatformStatus(args) => external::status(app, args).await,
         }
     }
 }

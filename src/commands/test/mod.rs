@@ -1,6 +1,9 @@
-//! `opsctl test`: whether the platforms let us in.
+//! `opsctl test`: whether the platforms let us in, and how far the way there works.
 
 mod auth;
+mod connectivity;
+mod probe;
+mod sdk;
 
 use clap::Subcommand;
 
@@ -12,6 +15,8 @@ use crate::error::Outcome;
 #[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
     Auth(auth::AuthArgs),
+    Connectivity(connectivity::ConnectivityArgs),
+    Sdk(sdk::SdkArgs),
 }
 
 impl Verb {
@@ -19,6 +24,8 @@ impl Verb {
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         match self {
             Self::Auth(args) => auth::auth(app, args).await,
+            Self::Connectivity(args) => connectivity::connectivity(app, args).await,
+            Self::Sdk(args) => sdk::sdk(app, args).await,
         }
     }
 }

@@ -230,7 +230,7 @@ async fn append(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platf
     Ok(CallOutcome::done(json!({"pageId": id, "blockId": block})))
 }
 
-async fn me(session: &Session) -> Result<Value, PlatformError> {
+pub(super) async fn me(session: &Session) -> Result<Value, PlatformError> {
     Ok(session.ask(Ask::get("users.me", session.at(&["users", "me"]))).await?)
 }
 

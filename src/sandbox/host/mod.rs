@@ -137,6 +137,7 @@ impl Host {
         };
         write_private(&place.control_token(), sims.control_token().expose().as_bytes())?;
         let credentials = sims.credentials(&place.keys())?;
+        write_private(&place.environment(), &serde_json::to_vec_pretty(&credentials)?)?;
         let record = Record {
             state: State::Starting,
             started_at: clock.now(),

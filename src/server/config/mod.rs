@@ -8,6 +8,7 @@
 mod checks;
 mod defs;
 mod effective;
+mod others;
 mod registry;
 mod shape;
 mod slot;
@@ -15,5 +16,6 @@ mod value;
 
 pub use defs::{Def, FALLBACKS, all, find, not_ours};
 pub use effective::{Batching, Caching, CircuitSettings, DefaultIds, Effective, PlatformSettings, RateLimit};
-pub use registry::{ConfigRegistry, Expired, SETTINGS_FILE};
+pub use others::{OTHERS, Other};
+pub use registry::{ConfigRegistry, Expired, SETTINGS_FILE, kept_values};
 pub use value::{Kind, Unit};

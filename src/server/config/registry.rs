@@ -384,6 +384,13 @@ pub(super) fn refused_from_environment(def: &Def, value: &str) -> Option<String>
     needs_expiry(def, value).then(|| "can be false only for a time, set at run time with an expiry".into())
 }
 
+/// What was set at run time on the service with this data directory, secrets too.
+pub fn kept_values(data_dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut kept = read_kept(&data_dir.join(SETTINGS_FILE))?;
+    kept.extend(read_kept(&data_dir.join(SECRETS_FILE))?);
+    Ok(kept.into_iter().filter_map(|(name, kept)| Some((name, kept.value?))).collect())
+}
+
 fn read_kept(path: &Path) -> anyhow::Result<KeptFile> {
     let Some(text) = files::read_if_there(path)? else {
         return Ok(KeptFile::new());

@@ -59,6 +59,32 @@ pub const GOOGLE_CLIENT: Shape = Shape {
 };
 /// An e-mail address.
 pub const EMAIL: Shape = Shape { looks_like: "an e-mail address", fits: |s| s.contains('@') };
+/// A Slack app-level token.
+pub const SLACK_APP: Shape = Shape { looks_like: "`xapp-` and its parts", fits: |s| s.starts_with("xapp-") };
+/// A Slack user.
+pub const SLACK_USER: Shape = Shape {
+    looks_like: "a user id such as U0123456789",
+    fits: |s| s.starts_with(['U', 'W']) && s.len() > 7 && alphanumeric(s),
+};
+/// What Slack signs its requests with.
+pub const HEX_32: Shape = Shape { looks_like: "32 hex digits", fits: |s| s.len() == 32 && hex(s) };
+/// A Google API key.
+pub const GOOGLE_API_KEY: Shape = Shape { looks_like: "`AIza` and 35 characters", fits: |s| s.starts_with("AIza") };
+/// A key of Groq.
+pub const GROQ_KEY: Shape = Shape { looks_like: "`gsk_` and letters", fits: |s| s.starts_with("gsk_") };
+/// A key of OpenAI.
+pub const OPENAI_KEY: Shape = Shape { looks_like: "`sk-` and letters", fits: |s| s.starts_with("sk-") };
+/// An address.
+pub const URL: Shape = Shape {
+    looks_like: "an address that starts with http:// or https://",
+    fits: |s| s.starts_with("https://") || s.starts_with("http://"),
+};
+/// A TCP port.
+pub const PORT: Shape = Shape { looks_like: "a port from 1 to 65535", fits: |s| s.parse::<u16>().is_ok_and(|p| p > 0) };
+/// A count.
+pub const COUNT: Shape = Shape { looks_like: "a whole number", fits: |s| s.parse::<u64>().is_ok() };
+/// A flag.
+pub const FLAG: Shape = Shape { looks_like: "true or false", fits: |s| super::value::flag(s).is_some() };
 /// A path.
 pub const PATH: Shape = Shape { looks_like: "a path", fits: |s| s.contains('/') || s.ends_with(".json") };
 /// A Notion id.
