@@ -3,6 +3,7 @@
 mod analyze;
 mod context;
 mod decisions;
+mod direct;
 mod feeds;
 mod frame;
 mod generated;

@@ -147,6 +147,8 @@ const RESTARTED: &[&str] = &["component", "drained", "handedBack", "tookMs", "ap
 const CHANGED: &[&str] = &["effect", "message"];
 const STATE: &[&str] = &["workflowId", "status", "steps", "attempts", "transactional", "version"];
 const EVENTS: &[&str] = &["events", "truncated"];
+const KEY_END: &[&str] = &["platform", "state", "detail"];
+const PERMISSIONS: &[&str] = &["platform", "permissions"];
 const ROLLED_BACK: &[&str] = &["workflowId", "status", "steps"];
 
 /// All of it.
@@ -380,12 +382,19 @@ const RATE_LIMITED: &[Line] = &[
 /// Issue 6: Authentication Failed.
 const KEY_REVOKED: &[Line] = &[
     line("test:auth notion", Exactly(NOT_IN)).code(&[3]).holds(|a| is(a, "/error", "Invalid API key")),
+    line("validate:env", Has(&["variables"])).holds(|a| some(a, "/variables")),
+    line("check:key-expiration notion", Has(KEY_END)).code(&[3]).holds(|a| is(a, "/state", "FAIL")),
     line("test:auth --all", EachHas(5, &["platform", "authenticated"])).code(&[3]),
     line("check:health notion", Has(PLATFORM)).code(&[3]),
     line("restart:all", EachHas(5, RESTARTED))
         .after(&["config set NOTION_API_KEY --value-file <newKeyFile>"])
         .seen(|g| g.get("/admin/v1/platforms/notion/auth")["authenticated"].clone()),
     line("test:auth notion", Exactly(IN)),
+    // Notion's API does not tell, and nobody wrote it down.
+    line("check:key-expiration notion", Has(KEY_END)).code(&[3]).holds(|a| is(a, "/state", "UNKNOWN")),
+    line("check:key-permissions notion", Has(PERMISSIONS)).holds(|a| is(a, "/permissions/0/state", "OK")),
+    line("check:permissions notion", Has(PERMISSIONS)),
+    line("google:refresh-token", Has(&["account", "expiresAt", "scopes"])).holds(|a| some(a, "/scopes")),
 ];
 
 /// Issue 7: Platform Executor Down.
@@ -401,6 +410,10 @@ const EXECUTOR_DOWN: &[Line] = &[
     line("logs:search --filter \"userId:user-123\" --since 24h", Has(LINES)).holds(|a| some(a, "/lines")),
     line("check:health --all", EachHas(5, PLATFORM)).code(&[3]),
     line("config:validate", Has(&["checked", "findings"])),
+    line("test:sdk notion", Has(&["platform", "state", "apiVersion", "requests"])).code(&[3]),
+    line("test:connectivity notion", Has(&["platform", "url", "steps"]))
+        .code(&[3])
+        .holds(|a| is(a, "/steps/0/state", "OK")),
     line("executor:restart notion", EachHas(1, RESTARTED))
         .seen(|g| g.find("/admin/v1/executors", "platform", "notion")["restarts"].clone()),
     line("cache:clear", Has(&["caches"])).seen(|g| g.get("/admin/v1/audit?limit=1")["records"][0]["id"].clone()),
@@ -409,6 +422,7 @@ const EXECUTOR_DOWN: &[Line] = &[
 /// Issue 10: All Actions Failing to Platform.
 const PLATFORM_DOWN: &[Line] = &[
     line("check:health notion --external", Has(FEED)).code(&[3]).holds(|a| is(a, "/status", "DOWN")),
+    line("check:platform-status notion", Has(FEED)).code(&[3]).holds(|a| is(a, "/status", "DOWN")),
     line("test:auth notion", Exactly(NOT_IN)).code(&[3]),
     line("circuit:status notion", Exactly(OPEN)).holds(opened_for_thirty_seconds),
     line("rate-limits:status notion", Exactly(LIMIT)),

@@ -8,7 +8,6 @@ use clap::Subcommand;
 
 pub use health::overall_word;
 
-
 use crate::app::App;
 use crate::error::Outcome;
 

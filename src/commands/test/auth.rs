@@ -88,12 +88,7 @@ pub(super) async fn auth(app: &App, args: AuthArgs) -> anyhow::Result<Outcome> {
 }
 
 /// The service where it answers; this machine where it does not and there is a credential to ask with.
-async fn asker<'a>(
-    app: &'a App,
-    direct: bool,
-    wanted: &[Platform],
-    deadline: Instant,
-) -> anyhow::Result<Asker<'a>> {
+async fn asker<'a>(app: &'a App, direct: bool, wanted: &[Platform], deadline: Instant) -> anyhow::Result<Asker<'a>> {
     if direct {
         return Ok(Asker::Direct(app.platforms().await?));
     }
@@ -189,7 +184,11 @@ impl Row {
                 platform,
                 authenticated: Some(status.authenticated),
                 error: status.error,
-                last_successful_auth: status.last_successful_auth.or(if status.authenticated { Some(now) } else { known }),
+                last_successful_auth: status.last_successful_auth.or(if status.authenticated {
+                    Some(now)
+                } else {
+                    known
+                }),
                 identity: status.identity,
                 word: if status.authenticated { "OK" } else { "FAIL" },
             },
