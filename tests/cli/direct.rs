@@ -24,7 +24,7 @@ impl Direct {
             config.push_str(&format!("{name} = \"{address}\"\n"));
         }
         let world = World::configured(&config);
-        let credentials = sims.credentials(&world.path("keys")).unwrap();
+        let credentials = sims.credentials(&world.path("")).unwrap();
         Direct { world, sims, credentials, _runtime: runtime }
     }
 

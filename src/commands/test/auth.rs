@@ -96,7 +96,7 @@ async fn asker<'a>(app: &'a App, direct: bool, wanted: &[Platform], deadline: In
     let first_word = async {
         let orchestrator = service.await?;
         match timeout_at(deadline.min(Instant::now() + FIRST_WORD), orchestrator.info()).await {
-            Ok(Err(error)) if Explained::from_error(&error).kind == Kind::Unreachable => Err(error),
+            Ok(Err(error)) if Explained::from_error(&error).kind != Kind::NotFound => Err(error),
             // A slow one is asked all the same; one without this route may have the others.
             _ => Ok(orchestrator),
         }
