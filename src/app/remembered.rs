@@ -45,26 +45,25 @@ impl App {
         of_context.remove(platform.as_str()).unwrap_or_default()
     }
 
-    /// Remembers that these platforms accepted their keys now.
-    pub fn remember_success(&self, platforms: &[Platform]) -> anyhow::Result<()> {
-        let now = self.now();
-        self.remember(platforms, |key| key.last_success = Some(now))
+    /// Remembers when these platforms accepted their keys.
+    pub fn remember_success(&self, accepted: &[(Platform, Time)]) -> anyhow::Result<()> {
+        self.remember(accepted, |key, at| key.last_success = Some(at))
     }
 
     /// Remembers when a key ends; `None` forgets it.
     pub fn remember_end(&self, platform: Platform, fingerprint: String, at: Option<Time>) -> anyhow::Result<()> {
         let ends = at.map(|at| Ends { at, fingerprint });
-        self.remember(&[platform], |key| key.ends = ends.clone())
+        self.remember(&[(platform, ())], |key, ()| key.ends = ends.clone())
     }
 
-    fn remember(&self, platforms: &[Platform], change: impl Fn(&mut Remembered)) -> anyhow::Result<()> {
-        if platforms.is_empty() {
+    fn remember<T: Copy>(&self, of: &[(Platform, T)], change: impl Fn(&mut Remembered, T)) -> anyhow::Result<()> {
+        if of.is_empty() {
             return Ok(());
         }
         let mut keys = self.read_keys();
         let context = keys.entry(self.settings.context_name.value.clone()).or_default();
-        for platform in platforms {
-            change(context.entry(platform.as_str().to_owned()).or_default());
+        for (platform, what) in of {
+            change(context.entry(platform.as_str().to_owned()).or_default(), *what);
         }
         let mut text = serde_json::to_vec_pretty(&keys)?;
         text.push(b'\n');

@@ -76,7 +76,8 @@ pub(super) async fn auth(app: &App, args: AuthArgs) -> anyhow::Result<Outcome> {
         true => Outcome::Done,
         false => Outcome::Problem,
     };
-    let accepted: Vec<Platform> = rows.iter().filter(|r| r.authenticated == Some(true)).map(|r| r.platform).collect();
+    let accepted = rows.iter().filter(|row| row.authenticated == Some(true));
+    let accepted: Vec<_> = accepted.filter_map(|row| Some((row.platform, row.last_successful_auth?))).collect();
     if app.output.format != Format::Table {
         app.emit(&Rows(rows))?;
     }
