@@ -62,6 +62,7 @@ const fn verb(name: &'static str, also: &'static [&'static str], class: Class) -
 /// Every verb of this build. A test compares it with the parser.
 pub const VERBS: &[Verb] = &[
     verb("analyze capacity", &[], Class::R),
+    verb("analyze corruption", &[], Class::Rx),
     verb("analyze duplicates", &["analytics duplicates"], Class::R),
     verb("analyze failures", &[], Class::R),
     verb("analyze fallbacks", &[], Class::R),
@@ -157,6 +158,7 @@ pub const VERBS: &[Verb] = &[
     verb("sandbox up", &[], Class::M1),
     verb("serve", &[], Class::M1),
     verb("state backups", &[], Class::R),
+    verb("state check", &["workflow check-state"], Class::R),
     verb("state rebuild", &[], Class::M2),
     verb("state restore", &[], Class::M3),
     verb("system status", &[], Class::R),
@@ -168,6 +170,7 @@ pub const VERBS: &[Verb] = &[
     verb("token revoke", &[], Class::M3),
     verb("undo", &[], Class::M2),
     verb("validate env", &[], Class::R),
+    verb("verify integrity", &[], Class::Rx),
     verb("version", &[], Class::R),
     verb("workflow clear-failed", &[], Class::M2),
     verb("workflow compensate", &[], Class::M1),

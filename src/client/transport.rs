@@ -379,7 +379,9 @@ fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
         ErrorCode::NotFound if path.contains("/queue/") || path.contains("/actions/") => {
             "list them with `opsctl queue stuck` and `opsctl queue failed`"
         }
-        ErrorCode::NotFound if path.contains("/workflows") => "list them with `opsctl workflow list`",
+        ErrorCode::NotFound if path.contains("/workflows") || path.ends_with("/integrity") => {
+            "list them with `opsctl workflow list`"
+        }
         ErrorCode::NotFound if path.contains("/config/") => "list them with `opsctl config list`",
         ErrorCode::NotFound if path.contains("/backups/") => "list them with `opsctl state backups`",
         ErrorCode::NotFound if path.contains("/tokens/") => "list them with `opsctl token list`",
@@ -389,6 +391,7 @@ fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
             let id = workflow_of(path).unwrap_or_default();
             return format!("see how it stands with `opsctl workflow status {id}`");
         }
+        ErrorCode::Conflict if path.ends_with("/integrity") => "wait for its end or stop it, then repeat the command",
         ErrorCode::Conflict | ErrorCode::DuplicateError => {
             "look again and repeat the command: the plan is made anew from what is there now"
         }

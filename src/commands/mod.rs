@@ -48,6 +48,7 @@ mod text;
 pub mod token;
 pub mod undo;
 pub mod validate;
+pub mod verify;
 pub mod version;
 pub mod workflow;
 
@@ -116,6 +117,7 @@ commands! {
     "state" => State(verbs state::Verb),
     "restore" => Restore(verbs restore::Verb),
     "dr" => Dr(verbs dr::Verb),
+    "verify" => Verify(verbs verify::Verb),
     "db" => Db(verbs component::Db),
     "eventbus" => Eventbus(verbs component::Eventbus),
     "context" => Context(verbs context::Verb),

@@ -70,13 +70,16 @@ fn not_after<'a>(list: &'a BackupList, typed: &str, now: Time) -> Result<&'a Bac
 
 /// A moment as it was typed; a backup's id is one, to the end of its second.
 pub(super) fn moment(typed: &str, now: Time) -> Result<Time, Fault> {
-    if let Some((date, time)) = typed.split_once('T')
-        && let Ok(second) = format!("{date}T{}", time.replacen('-', ":", 2)).parse::<Time>()
-        && time.matches('-').count() == 2
-    {
-        return Ok(second + std::time::Duration::from_millis(999));
+    match second_of(typed) {
+        Some(second) => Ok(second + std::time::Duration::from_millis(999)),
+        None => typed.parse::<Since>()?.resolve_here(now),
     }
-    typed.parse::<Since>()?.resolve_here(now)
+}
+
+/// The second that a backup's id names; `None` for anything else.
+pub(super) fn second_of(typed: &str) -> Option<Time> {
+    let (date, time) = typed.split_once('T').filter(|(_, time)| time.matches('-').count() == 2)?;
+    format!("{date}T{}", time.replacen('-', ":", 2)).parse().ok()
 }
 
 /// A restore that was looked at: what it would do, and what has to be done around it.
@@ -168,7 +171,7 @@ impl Going {
         app.receipt(&approval, self.items(&restored))?;
         app.emit(&restored)?;
         if self.seen.scope == RestoreScope::Everything {
-            app.note("everything is still paused: look with `opsctl workflow list` and `opsctl queue status`, then `opsctl resume all --slow-start`");
+            app.note("everything is still paused: look with `opsctl verify integrity --all`, then `opsctl resume all --slow-start`");
         }
         Ok(Outcome::Done)
     }

@@ -56,6 +56,12 @@ impl Limiter {
         held.max(window)
     }
 
+    /// Until when a request that can wait has to: it leaves half of every window to the work.
+    pub fn busy_until(&self, now: Time) -> Option<Time> {
+        let half = self.running(now) && self.used * 2 >= self.rate.requests.max(2);
+        self.blocked_until(now).max(half.then(|| self.started + self.rate.window))
+    }
+
     /// Counts a request. The caller has asked [`Limiter::blocked_until`] or has a reason not to.
     pub fn count(&mut self, now: Time) {
         if !self.running(now) {
@@ -104,9 +110,12 @@ mod tests {
     fn three_a_second_for_notion() {
         let mut limiter = Limiter::new(Platform::Notion, Rate::documented(Platform::Notion));
         assert_eq!(limiter.blocked_until(Time(500)), None);
-        for _ in 0..3 {
-            limiter.count(Time(500));
-        }
+        limiter.count(Time(500));
+        assert_eq!(limiter.busy_until(Time(500)), None);
+        limiter.count(Time(500));
+        assert_eq!(limiter.busy_until(Time(500)), Some(Time(1500)), "half of it is for the work");
+        assert_eq!(limiter.blocked_until(Time(500)), None);
+        limiter.count(Time(500));
         assert_eq!(limiter.blocked_until(Time(1499)), Some(Time(1500)));
         let status = limiter.status(Time(1000));
         assert_eq!((status.current, status.limit, status.percentage), (3, 3, 100));

@@ -77,7 +77,8 @@ impl Tone {
             "WARN" | "WARNING" | "HALF_OPEN" | "DEGRADED" | "PAUSED" | "RESTARTING" | "IN_DOUBT" => Tone::Warn,
             "ROLLING_BACK" | "BLOCKED" | "MANUAL" => Tone::Warn,
             "FAIL" | "FAILED" | "OPEN" | "DOWN" | "ERROR" | "UNHEALTHY" | "CRITICAL" | "TIMEOUT" => Tone::Bad,
-            "ROLLBACK_FAILED" => Tone::Bad,
+            "ROLLBACK_FAILED" | "MISSING" | "ALTERED" | "ORPHANED" | "STRANDED" | "LOST" => Tone::Bad,
+            "STATE_DIFFERS" | "LOG_UNREADABLE" => Tone::Bad,
             "UNKNOWN" => Tone::Unknown,
             _ => return None,
         })

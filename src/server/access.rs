@@ -10,7 +10,7 @@ pub const OPEN_ON_LOOPBACK: [&str; 5] = ["/health", "/metrics", "/queue", "/circ
 /// Reads that need more than a viewer.
 const GUARDED_READS: &[(&str, Role)] = &[("/admin/v1/tokens", Role::Admin)];
 
-/// Changes that need less than an admin: M1 and M2 of the verb table.
+/// Changes that need less than an admin: M1 and M2 of the verb table. What only looks is for a viewer.
 const CHANGES: &[(&str, &str, Role)] = &[
     ("POST", "/admin/v1/actions", Role::Operator),
     ("POST", "/admin/v1/queue/restore", Role::Operator),
@@ -33,6 +33,8 @@ const CHANGES: &[(&str, &str, Role)] = &[
     ("POST", "/admin/v1/workflows/{id}/complete", Role::Operator),
     ("POST", "/admin/v1/workflows/{id}/clear-failed", Role::Operator),
     ("POST", "/admin/v1/workflows/{id}/rebuild", Role::Operator),
+    ("POST", "/admin/v1/integrity", Role::Viewer),
+    ("DELETE", "/admin/v1/jobs/{id}", Role::Operator),
     ("PUT", "/admin/v1/config/{name}", Role::Operator),
     ("DELETE", "/admin/v1/config/{name}", Role::Operator),
 ];

@@ -261,6 +261,9 @@ pub trait WorkflowOps: Send + Sync {
     fn rebuild_plan<'a>(&'a self, id: &'a str) -> Answer<'a, RebuildPlan>;
     /// Rebuilds its state from the execution log.
     fn rebuild<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
+    /// Compares states, execution logs and the platforms' objects. Takes its time and changes nothing; routes run it as
+    /// a job.
+    fn integrity<'a>(&'a self, request: IntegrityRequest, progress: &'a Progress) -> Answer<'a, IntegrityReport>;
 }
 
 /// Idempotency keys.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use tokio::task::AbortHandle;
 
 use super::backend::Refusal;
 use crate::clock::Clock;
@@ -18,7 +19,14 @@ type Shared = Arc<Mutex<Job>>;
 #[derive(Clone)]
 pub struct Jobs {
     clock: Clock,
-    all: Arc<Mutex<VecDeque<Shared>>>,
+    all: Arc<Mutex<VecDeque<Entry>>>,
+}
+
+/// One that is remembered.
+struct Entry {
+    job: Shared,
+    /// Ends it; only one that changes nothing has this.
+    stop: Option<AbortHandle>,
 }
 
 /// How far a job is, told by whoever does it.
@@ -70,39 +78,66 @@ impl Jobs {
         T: Serialize + Send + 'static,
         F: Future<Output = Result<T, Refusal>> + Send + 'static,
     {
-        let job = {
-            let mut all = self.lock_all();
-            if let Some(running) = all.iter().map(|job| lock(job)).find(|job| is_running(job) && job.what == what) {
-                let message = format!("`{what}` is at work already, since {}", running.started_at);
-                let mut refusal = Refusal::new(ErrorCode::Conflict, message);
-                refusal.details = Some(serde_json::json!({ "job": running.id }));
-                return Err(refusal);
-            }
-            let job = Arc::new(Mutex::new(Job {
-                id: uuid::Uuid::now_v7().to_string(),
-                what: what.to_owned(),
-                state: JobState::Running,
-                started_at: self.clock.now(),
-                ended_at: None,
-                step: "start".to_owned(),
-                done: 0,
-                total: 0,
-                result: None,
-                error: None,
-                audit_id,
-            }));
-            let old = all.iter().position(|job| !is_running(&lock(job)));
-            if let Some(old) = old.filter(|_| all.len() >= KEPT) {
-                all.remove(old);
-            }
-            all.push_back(Arc::clone(&job));
-            job
-        };
+        self.run(what, audit_id, false, work)
+    }
+
+    /// Starts one that only looks: it can be stopped at any moment.
+    pub fn look<T, F>(
+        &self,
+        what: &str,
+        audit_id: Option<String>,
+        work: impl FnOnce(Progress) -> F,
+    ) -> Result<Job, Refusal>
+    where
+        T: Serialize + Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        self.run(what, audit_id, true, work)
+    }
+
+    fn run<T, F>(
+        &self,
+        what: &str,
+        audit_id: Option<String>,
+        stoppable: bool,
+        work: impl FnOnce(Progress) -> F,
+    ) -> Result<Job, Refusal>
+    where
+        T: Serialize + Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        let mut all = self.lock_all();
+        if let Some(running) = all.iter().map(|entry| lock(&entry.job)).find(|job| is_running(job) && job.what == what)
+        {
+            return Err(at_work(&running, stoppable));
+        }
+        let job = Arc::new(Mutex::new(Job {
+            id: uuid::Uuid::now_v7().to_string(),
+            what: what.to_owned(),
+            state: JobState::Running,
+            started_at: self.clock.now(),
+            ended_at: None,
+            step: "start".to_owned(),
+            done: 0,
+            total: 0,
+            result: None,
+            error: None,
+            audit_id,
+        }));
         let work = tokio::spawn(work(Progress(Arc::clone(&job))));
+        let old = all.iter().position(|entry| !is_running(&lock(&entry.job)));
+        if let Some(old) = old.filter(|_| all.len() >= KEPT) {
+            all.remove(old);
+        }
+        all.push_back(Entry { job: Arc::clone(&job), stop: stoppable.then(|| work.abort_handle()) });
+        drop(all);
         let (clock, shared) = (self.clock.clone(), Arc::clone(&job));
         tokio::spawn(async move {
-            let outcome = work.await.unwrap_or_else(|_| {
-                let message = "the service failed in the middle of this; look at what it did";
+            let outcome = work.await.unwrap_or_else(|ended| {
+                let message = match ended.is_cancelled() {
+                    true => "it was stopped before its end",
+                    false => "the service failed in the middle of this; look at what it did",
+                };
                 Err(Refusal::new(ErrorCode::UnknownError, message))
             });
             let outcome = outcome.and_then(|result| {
@@ -118,13 +153,29 @@ impl Jobs {
         Ok(lock(&job).clone())
     }
 
-    /// One, by id.
-    pub fn get(&self, id: &str) -> Result<Job, Refusal> {
-        let found = self.lock_all().iter().map(|job| lock(job).clone()).find(|job| job.id == id);
-        found.ok_or_else(|| Refusal::not_found(format!("job `{id}`; a restart of the service forgets them")))
+    /// Ends one that only looks. One that has ended stays as it is.
+    pub fn stop(&self, id: &str) -> Result<Job, Refusal> {
+        let all = self.lock_all();
+        let entry = all.iter().find(|entry| lock(&entry.job).id == id).ok_or_else(|| forgotten(id))?;
+        let job = lock(&entry.job).clone();
+        match &entry.stop {
+            _ if !is_running(&job) => {}
+            Some(stop) => stop.abort(),
+            None => {
+                let message = format!("`{}` changes something: it is not stopped halfway", job.what);
+                return Err(Refusal::new(ErrorCode::Conflict, message));
+            }
+        }
+        Ok(job)
     }
 
-    fn lock_all(&self) -> MutexGuard<'_, VecDeque<Shared>> {
+    /// One, by id.
+    pub fn get(&self, id: &str) -> Result<Job, Refusal> {
+        let found = self.lock_all().iter().map(|entry| lock(&entry.job).clone()).find(|job| job.id == id);
+        found.ok_or_else(|| forgotten(id))
+    }
+
+    fn lock_all(&self) -> MutexGuard<'_, VecDeque<Entry>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,6 +186,22 @@ fn lock(job: &Shared) -> MutexGuard<'_, Job> {
 
 fn is_running(job: &Job) -> bool {
     job.state == JobState::Running
+}
+
+fn forgotten(id: &str) -> Refusal {
+    Refusal::not_found(format!("job `{id}`; a restart of the service forgets them"))
+}
+
+/// Why a second one of a kind does not start, and how to end the first where that is possible.
+fn at_work(running: &Job, stoppable: bool) -> Refusal {
+    let stop = match stoppable {
+        true => format!("; it can be stopped with `opsctl api DELETE /admin/v1/jobs/{}`", running.id),
+        false => String::new(),
+    };
+    let message = format!("`{}` is at work already, since {}{stop}", running.what, running.started_at);
+    let mut refusal = Refusal::new(ErrorCode::Conflict, message);
+    refusal.details = Some(serde_json::json!({ "job": running.id }));
+    refusal
 }
 
 fn detail(refusal: Refusal) -> ErrorDetail {
@@ -180,6 +247,25 @@ mod tests {
         let first = ended(&jobs, &first.id).await;
         assert_eq!((first.state, first.result, first.total), (JobState::Done, Some(7.into()), 2));
         assert_eq!(jobs.get("nobody").unwrap_err().code, ErrorCode::NotFound);
+    }
+
+    #[tokio::test]
+    async fn what_only_looks_can_be_stopped() {
+        let jobs = Jobs::new(Clock::system());
+        let wait = |_| async {
+            std::future::pending::<()>().await;
+            Ok(())
+        };
+        let looks = jobs.look("look", None, wait).unwrap().id;
+        let second = jobs.look("look", None, wait).unwrap_err().message;
+        assert!(second.contains(&format!("`opsctl api DELETE /admin/v1/jobs/{looks}`")), "{second}");
+        jobs.stop(&looks).unwrap();
+        let ended = ended(&jobs, &looks).await;
+        assert_eq!(ended.error.as_ref().unwrap().message, "it was stopped before its end");
+        assert_eq!(jobs.stop(&looks).unwrap(), ended, "it stays as it is");
+        let changes = jobs.start("change", None, wait).unwrap().id;
+        assert_eq!(jobs.stop(&changes).unwrap_err().code, ErrorCode::Conflict);
+        assert_eq!(jobs.stop("nobody").unwrap_err().code, ErrorCode::NotFound);
     }
 
     #[tokio::test]

@@ -118,6 +118,8 @@ pub const OURS: &[&str] = &[
 
 use Shape::{EachExactly, EachHas, Exactly, Has, List};
 
+const INTEGRITY: &[&str] = &["workflows", "objects", "ok", "counts", "findings"];
+
 // The outputs that the runbook prints.
 const QUEUE: &[&str] = &["totalQueued", "byPriority", "avgWaitTime", "workerUtilization"];
 const OPEN: &[&str] = &["platform", "state", "failureCount", "lastFailure", "openedAt", "willResetAt"];
@@ -234,6 +236,10 @@ const TOOLS: &[Line] = &[
     line("dr:test --scenario database-failure", Has(&["scenario", "ok", "backup", "steps", "recoveryMs", "loss"]))
         .after(&["backup create"])
         .holds(|a| is(a, "/ok", true)),
+    line("analyze:corruption --since 24h", Has(INTEGRITY)).holds(|a| is(a, "/counts", serde_json::json!({}))),
+    line("verify:integrity --all", Has(INTEGRITY)).holds(|a| is(a, "/counts", serde_json::json!({}))),
+    line("state:check", Has(INTEGRITY)).holds(|a| is(a, "/counts", serde_json::json!({}))),
+    line("workflow:check-state", Has(INTEGRITY)).holds(|a| is(a, "/counts", serde_json::json!({}))),
     line("queue:pause", Has(CHANGED)).seen(pauses),
     line("queue:resume", Has(CHANGED)).seen(pauses),
     line("resume:processing", Has(CHANGED)).after(&["queue pause"]).seen(pauses),

@@ -1,5 +1,6 @@
 //! Sandboxes as a user starts, breaks and stops them, each in a home of its own.
 
+mod corruption;
 mod workflows;
 #[path = "../cli/world.rs"]
 #[allow(dead_code)]

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use super::Sandbox;
 
 impl Sandbox {
-    fn line(&self, line: &str) -> super::Done {
+    pub(super) fn line(&self, line: &str) -> super::Done {
         self.run(&format!("{line} --context sandbox"))
     }
 
-    fn answer(&self, line: &str) -> Value {
+    pub(super) fn answer(&self, line: &str) -> Value {
         self.json(&format!("{line} --context sandbox"))
     }
 
     /// What a placeholder of the runbook stands for now.
-    fn placeholder(&self, name: &str) -> String {
+    pub(super) fn placeholder(&self, name: &str) -> String {
         let status = self.json("sandbox status");
         status["placeholders"][name].as_str().unwrap_or_else(|| panic!("no {name}: {status}")).to_owned()
     }
@@ -29,7 +29,7 @@ impl Sandbox {
     }
 
     /// Whether the file of a workflow is in Drive's trash.
-    fn is_in_trash(&self, workflow: &str) -> bool {
+    pub(super) fn is_in_trash(&self, workflow: &str) -> bool {
         let file = self.answer(&format!("workflow steps {workflow}"))[0]["result"]["fileId"].clone();
         let found = self.platforms()["drive"]["files"][file.as_str().unwrap()].clone();
         assert!(found.is_object(), "{file} is not on Drive");
@@ -37,7 +37,7 @@ impl Sandbox {
     }
 
     /// Requests that came in at Drive so far.
-    fn drive_requests(&self) -> Value {
+    pub(super) fn drive_requests(&self) -> Value {
         self.json("sandbox status")["requests"]["drive"]["total"].clone()
     }
 

@@ -3,6 +3,7 @@
 
 mod attempts;
 pub(super) mod capacity;
+mod corruption;
 mod failures;
 pub(super) mod repeats;
 mod uptime;
@@ -32,6 +33,7 @@ pub enum Verb {
     Duplicates(repeats::DuplicatesArgs),
     RateLimits(attempts::RateLimitsArgs),
     Capacity(capacity::CapacityArgs),
+    Corruption(corruption::CorruptionArgs),
     Uptime(uptime::UptimeArgs),
 }
 
@@ -46,6 +48,7 @@ impl Verb {
             Self::Duplicates(args) => repeats::duplicates(app, args).await,
             Self::RateLimits(args) => attempts::rate_limits(app, args).await,
             Self::Capacity(args) => capacity::run(app, args).await,
+            Self::Corruption(args) => corruption::corruption(app, args).await,
             Self::Uptime(args) => uptime::uptime(app, args).await,
         }
     }

@@ -1,6 +1,7 @@
 //! `opsctl state`: what is stored, and what of it is kept in backups.
 
 mod backups;
+mod check;
 mod rebuild;
 mod restore;
 
@@ -14,6 +15,7 @@ use crate::error::Outcome;
 #[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
     Backups(backups::BackupsArgs),
+    Check(check::CheckArgs),
     Rebuild(rebuild::RebuildArgs),
     Restore(restore::RestoreArgs),
 }
@@ -23,6 +25,7 @@ impl Verb {
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         match self {
             Self::Backups(args) => backups::run(app, args).await,
+            Self::Check(args) => check::run(app, args).await,
             Self::Rebuild(args) => rebuild::run(app, args).await,
             Self::Restore(args) => restore::run(app, args).await,
         }

@@ -11,6 +11,7 @@ mod check;
 mod compensate;
 mod difference;
 mod event;
+mod integrity;
 mod person;
 mod refs;
 mod rollback;
@@ -32,6 +33,7 @@ pub use check::{check, fingerprint};
 pub use compensate::{mirror, still_fits};
 pub use difference::differences;
 pub use event::{Change, Event, PlannedStep};
+pub use integrity::{Expected, expectations};
 pub use person::{Refused, clear, compensation, complete, may_roll_back, resolve};
 pub use rollback::{failure_words, plan, roll_back};
 
@@ -172,7 +174,8 @@ impl Step {
         self.stands() || self.status == StepStatus::RolledBack
     }
 
-    fn undo_status(&self) -> Option<UndoStatus> {
+    /// What became of its undo; `None` while there is none.
+    pub fn undo_status(&self) -> Option<UndoStatus> {
         self.undo.as_ref().map(|undo| undo.status)
     }
 

@@ -105,6 +105,21 @@ impl Done {
         self.result[name].as_str().filter(|id| !id.is_empty())
     }
 
+    /// The ids of the object that it made or changed, as its result names them: the object's own, then that of what it
+    /// is in. The same for every action on that object; none where the result was lost.
+    pub fn object(&self) -> Vec<String> {
+        let names: &[&str] = match self.platform {
+            Platform::Notion => &["blockId", "pageId"],
+            Platform::Trello => &["commentId", "cardId"],
+            Platform::Slack => &["ts"],
+            Platform::Drive => &["fileId"],
+            Platform::Sheets => &["updatedRange"],
+        };
+        let Some(own) = names.iter().find_map(|name| self.id(name)) else { return Vec::new() };
+        let within = self.id("spreadsheetId").or_else(|| self.id("channel"));
+        std::iter::once(own).chain(within).map(str::to_owned).collect()
+    }
+
     fn in_doubt(&self) -> bool {
         self.result.is_null()
     }

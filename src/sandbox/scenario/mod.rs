@@ -145,6 +145,7 @@ impl Scenario {
             ],
             Scenario::StateLost => &[
                 "opsctl workflow status <workflowId>",
+                "opsctl state check",
                 "opsctl db check",
                 "opsctl state backups",
                 "opsctl state rebuild <workflowId>",
@@ -152,10 +153,10 @@ impl Scenario {
             ],
             Scenario::Corruption => &[
                 "opsctl pause all",
-                "opsctl workflow list --since 24h",
+                "opsctl analyze corruption --since 24h",
                 "opsctl backup create --full",
                 "opsctl restore point --timestamp <clean-timestamp>",
-                "opsctl backup verify --last",
+                "opsctl verify integrity --all",
                 "opsctl resume all --slow-start",
             ],
             Scenario::PlatformDown => &[

@@ -27,7 +27,6 @@ pub(super) trait Calls: Send + Sync {
     /// Undoes an action, and reads back.
     fn undo<'a>(&'a self, done: &'a Done, force: bool, limit: Duration) -> Answer<'a, Undone>;
     /// Looks how the object of an action is now.
-    #[allow(dead_code, reason = "the integrity check is the first to look")]
     fn inspect<'a>(&'a self, done: &'a Done, limit: Duration) -> Answer<'a, Seen>;
     /// Who the platform says we are.
     fn who_am_i(&self, platform: Platform, limit: Duration) -> Answer<'_, String>;

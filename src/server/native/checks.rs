@@ -3,9 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::runtime::Runtime;
+use super::store::workflows::integrity;
 use super::store::{journal, query};
 use crate::server::backend::Refusal;
 use crate::wire::{CheckLine, Component, ComponentCheck, ExecutorHealth, Platform};
+
+/// Rows without what they belong to that are counted.
+const STRANDED_MAX: u64 = 1000;
 
 /// Lines of a check, each with the time since the one before it.
 pub(super) struct Lines {
@@ -81,6 +85,15 @@ impl Runtime {
         );
         let checked = self.store.read(query::quick_check).await;
         lines.add_result("integrity", checked.map(|verdict| (verdict == "ok", format!("quick_check: {verdict}"))));
+        let stranded = self.store.read(|conn| integrity::stranded(conn, STRANDED_MAX)).await;
+        lines.add_result(
+            "belonging",
+            stranded.map(|rows| match rows.len() {
+                0 => (true, "every queue item and every idempotency key has what it belongs to".to_owned()),
+                n => (false, format!("{n} rows belong to nothing; see `opsctl state check`")),
+            }),
+        );
+        lines.add_result("memory and store", self.counts().await);
         let known = query::schema_version();
         match self.store.read(query::shape).await {
             Ok((version, bytes, free)) => {
@@ -109,8 +122,8 @@ impl Runtime {
         lines.done(Component::Eventbus)
     }
 
-    async fn check_queue(&self) -> ComponentCheck {
-        let mut lines = Lines::new();
+    /// What is in memory of the queue against what is stored.
+    async fn counts(&self) -> Result<(bool, String), String> {
         // Work goes on while both sides are counted, so a difference has to last to count.
         let mut compared = Err("not counted".to_owned());
         for _ in 0..5 {
@@ -134,7 +147,12 @@ impl Runtime {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        lines.add_result("memory and store", compared);
+        compared
+    }
+
+    async fn check_queue(&self) -> ComponentCheck {
+        let mut lines = Lines::new();
+        lines.add_result("memory and store", self.counts().await);
         let now = self.now();
         let core = self.core();
         let oldest = core.queue.oldest().map(|at| now.since(at));

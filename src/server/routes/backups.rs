@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<ServerState> {
         .routes(routes!(verify))
         .routes(routes!(plan, restore))
         .routes(routes!(drill))
-        .routes(routes!(job))
+        .routes(routes!(job, stop))
 }
 
 /// A job that goes on: `202`.
@@ -136,4 +136,14 @@ async fn drill(
     responses((status = 200, description = "The job", body = Job)))]
 async fn job(State(state): State<ServerState>, Path(id): Path<String>) -> Reply<Job> {
     Ok(Json(state.jobs.get(&id)?))
+}
+
+/// Stop a job that only looks
+///
+/// One that changes something is not stopped halfway: `CONFLICT`. One that has ended stays as it is.
+#[utoipa::path(delete, path = "/admin/v1/jobs/{id}", operation_id = "stopJob", tag = "service",
+    params(("id" = String, Path, description = "The job's id")),
+    responses((status = 200, description = "The job as it was when it was stopped", body = Job)))]
+async fn stop(State(state): State<ServerState>, _change: Change, Path(id): Path<String>) -> Reply<Job> {
+    Ok(Json(state.jobs.stop(&id)?))
 }

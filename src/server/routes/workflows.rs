@@ -8,6 +8,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::backups::started;
 use super::{Reply, Versioned, changed};
 use crate::server::backend::Refusal;
 use crate::server::changes::{Change, OwnRecord};
@@ -36,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<ServerState> {
         .routes(routes!(complete))
         .routes(routes!(clear_failed))
         .routes(routes!(rebuild_plan, rebuild))
+        .routes(routes!(integrity))
 }
 
 /// Submit a workflow
@@ -301,4 +303,27 @@ async fn rebuild_plan(State(state): State<ServerState>, Path(id): Path<String>) 
 async fn rebuild(State(state): State<ServerState>, change: Change, Path(id): Path<String>) -> Reply<ChangeAnswer> {
     let answer = state.workflows()?.rebuild(&id, &change.cx).await?;
     Ok(changed(&change, answer))
+}
+
+/// Compare states, execution logs and the platforms' objects
+///
+/// Nothing is changed. Requests leave half of each platform's limit to the work. The job's result is the report.
+#[utoipa::path(post, path = "/admin/v1/integrity", operation_id = "verifyIntegrity", tag = "workflows",
+    request_body = IntegrityRequest,
+    responses((status = 202, description = "The job that compares", body = Job)))]
+async fn integrity(
+    State(state): State<ServerState>,
+    change: Change,
+    Json(request): Json<IntegrityRequest>,
+) -> Result<Response, Refusal> {
+    state.workflows()?;
+    if let Some(limit) = request.limit {
+        within("limit", limit, 1..=1_000_000)?;
+    }
+    let shared = state.clone();
+    let what = if request.states_only { "state check" } else { "integrity check" };
+    let job = state.jobs.look(what, Some(change.audit_id), |progress| async move {
+        shared.workflows()?.integrity(request, &progress).await
+    })?;
+    Ok(started(job))
 }

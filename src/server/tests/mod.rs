@@ -182,6 +182,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/admin/v1/workflows/invoice-001/clear-failed", ""),
     ("GET", "/admin/v1/workflows/invoice-001/rebuild", ""),
     ("POST", "/admin/v1/workflows/invoice-001/rebuild", ""),
+    ("POST", "/admin/v1/integrity", r#"{"limit":5}"#),
     ("GET", "/admin/v1/pauses", ""),
     ("POST", "/admin/v1/pauses", r#"{"scope":"queue"}"#),
     ("POST", "/admin/v1/pauses/resume", r#"{"scope":"all","slowStart":true}"#),
@@ -220,6 +221,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/admin/v1/backups/2026-11-23T10-15-00Z/restore", r#"{"scope":"workflows"}"#),
     ("POST", "/admin/v1/drills", r#"{"scenario":"database-failure"}"#),
     ("GET", "/admin/v1/jobs/{job}", ""),
+    ("DELETE", "/admin/v1/jobs/{job}", ""),
     ("GET", "/admin/v1/audit", ""),
     ("POST", "/admin/v1/clock", r#"{"offsetMs":1000}"#),
 ];
@@ -228,7 +230,7 @@ const CALLS: &[(&str, &str, &str)] = &[
 async fn calls(world: &World) -> Vec<(&'static str, String, &'static str)> {
     let made = world.ask("POST", "/admin/v1/tokens", r#"{"name":"spare","role":"viewer"}"#).await;
     let id = made.body["token"]["id"].as_str().unwrap().to_owned();
-    let job = world.state.jobs.start("look", None, |_| async { Ok(()) }).unwrap().id;
+    let job = world.state.jobs.look("look", None, |_| async { Ok(()) }).unwrap().id;
     let filled = |path: &str| path.replace("{id}", &id).replace("{job}", &job);
     CALLS.iter().map(|(method, path, body)| (*method, filled(path), *body)).collect()
 }

@@ -1,6 +1,8 @@
 //! Workflows as the routes know them: checked, handed to the store, and what follows made known to queue and log files.
 
 mod after;
+mod findings;
+mod integrity;
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -12,11 +14,12 @@ use super::store::workflows::{self, Asked, Changed, Moment, Moved, NewWorkflow, 
 use crate::engine::{idempotency, workflow};
 use crate::platforms::undo;
 use crate::server::backend::{Answer, ChangeContext, Refusal, WorkflowOps};
+use crate::server::jobs::Progress;
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{
-    ChangeAnswer, EffectKind, ErrorCode, EventFilter, Occurrence, RebuildPlan, ResolveRequest, RollbackMode,
-    RollbackPlan, Workflow, WorkflowAccepted, WorkflowEvents, WorkflowFilter, WorkflowList, WorkflowRequest,
-    WorkflowStatus,
+    ChangeAnswer, EffectKind, ErrorCode, EventFilter, IntegrityReport, IntegrityRequest, Occurrence, RebuildPlan,
+    ResolveRequest, RollbackMode, RollbackPlan, Workflow, WorkflowAccepted, WorkflowEvents, WorkflowFilter,
+    WorkflowList, WorkflowRequest, WorkflowStatus,
 };
 
 impl WorkflowOps for Runtime {
@@ -158,6 +161,10 @@ impl WorkflowOps for Runtime {
                 (EffectKind::Applied, format!("workflow {id} is as the execution log says: {status}"))
             }))
         })
+    }
+
+    fn integrity<'a>(&'a self, request: IntegrityRequest, progress: &'a Progress) -> Answer<'a, IntegrityReport> {
+        Box::pin(async move { self.compare(&request, |done, total| progress.at("workflows", done, total)).await })
     }
 }
 

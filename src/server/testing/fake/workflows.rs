@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Fake, action_error, done, ready, refuse};
 use crate::server::backend::*;
+use crate::server::jobs::Progress;
 use crate::wire::*;
 
 /// The one it knows.
@@ -202,5 +203,25 @@ impl WorkflowOps for Fake {
     }
     fn rebuild<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
         self.change_of(id, cx)
+    }
+    fn integrity<'a>(&'a self, _request: IntegrityRequest, _progress: &'a Progress) -> Answer<'a, IntegrityReport> {
+        let finding = IntegrityFinding {
+            kind: IntegrityKind::Missing,
+            workflow_id: Some(ID.into()),
+            step_id: Some("create_file".into()),
+            platform: Some(Platform::Drive),
+            what: "file f-1 is in the trash".into(),
+            evidence: vec!["action a-1 (file) left f-1, at 2026-11-24T03:00:00Z".into()],
+            next: format!("opsctl workflow steps {ID}"),
+        };
+        ready(IntegrityReport {
+            workflows: 1,
+            left_out: 2,
+            objects: 2,
+            ok: 1,
+            counts: [("missing".to_owned(), 1)].into(),
+            findings: vec![finding],
+            took_ms: 12,
+        })
     }
 }

@@ -5,6 +5,7 @@ mod accept;
 mod changes;
 mod ends;
 mod ground;
+pub mod integrity;
 pub mod query;
 mod rows;
 

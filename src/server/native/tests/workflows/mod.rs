@@ -1,6 +1,7 @@
 //! Workflows on a scripted platform: order, references, failures, rollbacks, time, approvals, listings.
 
 mod changes;
+mod integrity;
 mod recovery;
 mod with_sims;
 
@@ -29,6 +30,12 @@ pub(super) fn invoice(id: &str) -> Value {
         ],
         "metadata": {"who": "accounting"}
     })
+}
+
+/// Changes rows behind the service's back.
+async fn tamper(world: &World, sql: &'static str) {
+    let store = world.backend.runtime.store.clone();
+    store.write(move |conn| Ok(conn.execute_batch(sql)?)).await.unwrap();
 }
 
 fn report(workflow: &Workflow) -> Value {

@@ -5,18 +5,12 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use super::{events, fail_rollback, files, invoice};
+use super::{events, fail_rollback, files, invoice, tamper};
 use crate::platforms::Platform;
 use crate::server::native::store::tests::Folder;
 use crate::server::native::tests::recovery::killed;
 use crate::server::native::tests::world::{Act, World, cx};
 use crate::wire::*;
-
-/// Changes rows behind the service's back.
-async fn tamper(world: &World, sql: &'static str) {
-    let store = world.backend.runtime.store.clone();
-    store.write(move |conn| Ok(conn.execute_batch(sql)?)).await.unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_or_altered_state_is_rebuilt_from_the_log() {
