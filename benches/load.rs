@@ -4,17 +4,14 @@
 
 #[path = "../tests/served/mod.rs"]
 mod served;
+mod shared;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use served::api::card;
-use served::http::Connection;
 use served::trello::Trello;
 use served::{Launch, TempDir};
+use shared::{Table, command, median, mib, ms, submit_all};
 
 /// Restate 1.7.12, single node, the same kind of machine (two cores): one-way sends taken a second, by its own HTTP
 /// ingress over loopback, durable before the answer.
@@ -84,8 +81,8 @@ async fn main() {
     let mut with_few = Vec::new();
     let mut with_many = Vec::new();
     for _ in 0..40 {
-        with_few.push(queue_status(&binary, &small));
-        with_many.push(queue_status(&binary, &large));
+        with_few.push(command(&small, "queue status"));
+        with_many.push(command(&large, "queue status"));
     }
     let (few, many) = (median(with_few), median(with_many));
     table.row("`opsctl queue status`, 10 queued", ms(few), "");
@@ -111,84 +108,9 @@ async fn main() {
     table.print();
 }
 
-/// Submits `count` keyed actions one request each over `connections` kept connections; gives the time it took.
+/// Submits `count` keyed actions one request each; gives the time it took.
 async fn submit(launch: &Launch, count: usize, connections: usize) -> Duration {
-    let next = Arc::new(AtomicUsize::new(0));
-    let token = launch.token();
-    let mut clients = Vec::new();
-    let started = Instant::now();
-    for _ in 0..connections {
-        let (next, token, address) = (Arc::clone(&next), token.clone(), launch.address);
-        clients.push(tokio::spawn(async move {
-            let mut connection = Connection::open(address, Some(&token)).await.expect("a connection");
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= count {
-                    return;
-                }
-                let body = card(&format!("load-{n}")).to_string();
-                let (status, answer) =
-                    connection.send("POST", "/admin/v1/actions", Some(&body)).await.expect("an answer");
-                assert!((200..300).contains(&status), "HTTP {status}: {}", String::from_utf8_lossy(&answer));
-            }
-        }));
-    }
-    for client in clients {
-        client.await.expect("all submissions are acknowledged");
-    }
-    started.elapsed()
-}
-
-fn queue_status(binary: &str, launch: &Launch) -> Duration {
-    let mut command = Command::new(binary);
-    command
-        .args(["queue", "status"])
-        .env_clear()
-        .env("HOME", &launch.data_dir)
-        .envs(served::context_at(&launch.data_dir.with_extension("home"), &launch.url()))
-        .env("OPSCTL_TOKEN", launch.token())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let started = Instant::now();
-    let status = command.status().expect("opsctl runs");
-    let took = started.elapsed();
-    assert!(status.success(), "queue status ended with {status}");
-    took
-}
-
-/// Rows of the printed table.
-struct Table(Vec<[String; 3]>);
-
-impl Table {
-    fn new() -> Table {
-        Table(Vec::new())
-    }
-
-    fn row(&mut self, what: &str, measured: String, bar: &str) {
-        let _ = writeln!(std::io::stderr(), "{what}: {measured}");
-        self.0.push([what.to_owned(), measured, bar.to_owned()]);
-    }
-
-    fn print(&self) {
-        let mut text = String::from("| what | measured | bar |\n| --- | ---: | ---: |\n");
-        for [what, measured, bar] in &self.0 {
-            text.push_str(&format!("| {what} | {measured} | {bar} |\n"));
-        }
-        let _ = std::io::stdout().write_all(text.as_bytes());
-    }
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn ms(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0)
+    submit_all(launch, "/admin/v1/actions", count, connections, |n| card(&format!("load-{n}"))).await
 }
 
 fn rate(count: usize, took: Duration, reference: f64) -> String {
