@@ -46,15 +46,14 @@ async fn main() {
     table.print();
 }
 
-/// Steps that make cards, one after the other; the last of some is for a platform that the service has no key for.
+/// Steps that make cards, one after the other; the last of some needs what no step gives.
 fn workflow(n: usize) -> Value {
     let step = |place: usize| {
-        let id = format!("s{place}");
-        match place == 3 && n.is_multiple_of(FAILS) {
-            true => json!({ "id": id, "type": "create", "platform": "notion", "data": { "title": "x" } }),
-            false => json!({ "id": id, "type": "create", "platform": "trello",
-                "data": { "name": format!("{n} {place}"), "listId": "0123456789abcdef01234567" } }),
-        }
+        let fails = place == 3 && n.is_multiple_of(FAILS);
+        let name = if fails { "$s1.nothing".to_owned() } else { format!("{n} {place}") };
+        json!({ "id": format!("s{place}"), "type": "create", "platform": "trello",
+            "dependsOn": if fails { vec!["s1"] } else { Vec::new() },
+            "data": { "name": name, "listId": "0123456789abcdef01234567" } })
     };
     json!({ "id": format!("wf-{n:05}"), "name": "bench", "transactional": false, "steps": [step(1), step(2), step(3)] })
 }
@@ -72,6 +71,8 @@ async fn many_workflows(launch: &Launch, table: &mut Table) {
     let started = Instant::now();
     submit_all(launch, "/admin/v1/workflows", WORKFLOWS, 32, workflow).await;
     idle(launch).await;
+    let left = launch.get("/admin/v1/workflows?status=failed&limit=1").await.body["total"].clone();
+    assert_eq!(left, WORKFLOWS / FAILS, "workflows failed");
     let rate = WORKFLOWS as f64 / started.elapsed().as_secs_f64();
     table.row(&format!("workflows of 3 steps, submitted and run, {WORKFLOWS}"), format!("{rate:.0}/s"), "");
     submit_all(launch, "/admin/v1/actions", WORKFLOWS, 32, keyed).await;
@@ -147,6 +148,10 @@ fn fill(launch: &Launch) {
         conn.execute(text, rusqlite::params![seq + 1_000_000, ROW / 2]).expect("a payload");
     }
     conn.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").expect("the end");
+    drop(conn);
+    // Or the first commit that is measured would wait for all of it.
+    let file = std::fs::File::open(launch.data_dir.join("orchestrator.db")).expect("the store");
+    file.sync_all().expect("the disk");
 }
 
 /// Submits over kept connections until told to stop; notes when each was acknowledged and after how long.

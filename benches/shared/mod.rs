@@ -55,7 +55,8 @@ pub fn command(launch: &Launch, line: &str) -> Duration {
         .envs(served::context_at(&launch.data_dir.with_extension("home"), &launch.url()))
         .env("OPSCTL_TOKEN", launch.token())
         .stdin(Stdio::null())
-        .stdout(Stdio::null());
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let started = Instant::now();
     let status = command.status().expect("opsctl runs");
     let took = started.elapsed();
