@@ -77,6 +77,7 @@ pub const VERBS: &[Verb] = &[
     verb("approvals reject", &[], Class::M2),
     verb("backup create", &[], Class::M1),
     verb("backup verify", &[], Class::R),
+    verb("benchmark", &[], Class::R),
     verb("cache clear", &[], Class::M1),
     verb("check health", &[], Class::Rx),
     verb("check key-expiration", &[], Class::Rx),

@@ -117,6 +117,16 @@ impl Http {
         }
     }
 
+    /// Sends a request and leaves the body to be read piece by piece. The client's limit holds until the answer begins
+    /// and for each piece, not for all of it.
+    pub async fn open(&self, request: reqwest::RequestBuilder) -> Result<Incoming, Failure> {
+        let patience = self.inner.options.timeout;
+        match tokio::time::timeout(patience, request.send()).await {
+            Ok(answer) => Ok(Incoming { answer: answer.map_err(|e| Failure::of(&e, patience))?, patience }),
+            Err(_) => Err(Failure::silence(patience)),
+        }
+    }
+
     /// Sends a request and reads the whole answer, whatever its status. `timeout` is the limit for all of it; the
     /// client's own when `None`.
     pub async fn send(&self, request: reqwest::RequestBuilder, timeout: Option<Duration>) -> Result<Reply, Failure> {
@@ -130,6 +140,43 @@ impl Http {
                 return Err(Failure::new(ErrorCode::UnknownError, Delivery::Unknown, cause));
             }
             body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, headers, url, body: body.freeze() })
+    }
+}
+
+/// An answer whose body is read piece by piece.
+#[derive(Debug)]
+pub struct Incoming {
+    answer: reqwest::Response,
+    patience: Duration,
+}
+
+impl Incoming {
+    /// HTTP status.
+    pub fn status(&self) -> u16 {
+        self.answer.status().as_u16()
+    }
+
+    /// The next piece; `None` at the end.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
+        match tokio::time::timeout(self.patience, self.answer.chunk()).await {
+            Ok(piece) => piece.map_err(|e| Failure::of(&e, self.patience)),
+            Err(_) => Err(Failure::silence(self.patience)),
+        }
+    }
+
+    /// The rest as a whole answer.
+    pub async fn whole(mut self) -> Result<Reply, Failure> {
+        let (status, url) = (self.status(), self.answer.url().clone());
+        let headers = self.answer.headers().clone();
+        let mut body = BytesMut::new();
+        while let Some(piece) = self.piece().await? {
+            if body.len() + piece.len() > BODY_LIMIT {
+                let cause = format!("the answer is longer than {} MiB", BODY_LIMIT / 1024 / 1024);
+                return Err(Failure::new(ErrorCode::UnknownError, Delivery::Unknown, cause));
+            }
+            body.extend_from_slice(&piece);
         }
         Ok(Reply { status, headers, url, body: body.freeze() })
     }

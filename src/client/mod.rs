@@ -11,4 +11,5 @@ mod reads;
 mod transport;
 mod workflows;
 
+pub use reads::LogRecords;
 pub use transport::{Orchestrator, OrchestratorOptions};

@@ -2,10 +2,64 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use crate::error::{Fault, Kind};
+use crate::http::Incoming;
 use crate::wire::*;
 
 use super::Orchestrator;
+
+fn log_path(path: &str, log: LogName, filter: &LineFilter, limit: Option<u64>) -> String {
+    query(
+        path,
+        &[
+            ("log", Some(log.to_string())),
+            ("limit", word(limit)),
+            ("since", word(filter.since)),
+            ("until", word(filter.until)),
+            ("platform", word(filter.platform)),
+            ("grep", filter.grep.clone()),
+            ("filter", (!filter.filters.is_empty()).then(|| filter.filters.join("\n"))),
+        ],
+    )
+}
+
+/// A log as it comes in.
+pub struct LogRecords<'o> {
+    orchestrator: &'o Orchestrator,
+    incoming: Incoming,
+    buffer: BytesMut,
+}
+
+impl LogRecords<'_> {
+    /// Longest line that is taken in, in bytes.
+    const LONGEST: usize = 17 << 20;
+
+    /// The next record. After the end there is nothing more to ask for.
+    pub async fn next(&mut self) -> anyhow::Result<LogRecord> {
+        let mut looked = 0;
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.buffer[looked..]) {
+                let line = self.buffer.split_to(looked + end + 1);
+                return serde_json::from_slice(&line).map_err(|error| broken(error.to_string()).into());
+            }
+            looked = self.buffer.len();
+            if looked > Self::LONGEST {
+                return Err(broken("a line is longer than 16 MiB".into()).into());
+            }
+            match self.incoming.piece().await {
+                Ok(Some(piece)) => self.buffer.extend_from_slice(&piece),
+                Ok(None) => return Err(broken("it broke off before its end".into()).into()),
+                Err(failure) => return Err(self.orchestrator.broke_off(&failure).into()),
+            }
+        }
+    }
+}
+
+fn broken(why: String) -> Fault {
+    Fault::new(Kind::Failed, "the log cannot be read to its end").because(why).hint("repeat the command")
+}
 
 /// Builds a query string from the pairs that have a value.
 pub(super) fn query(path: &str, pairs: &[(&str, Option<String>)]) -> String {
@@ -78,19 +132,13 @@ impl Orchestrator {
 
     /// Lines of a log.
     pub async fn log_lines(&self, log: LogName, filter: &LineFilter) -> anyhow::Result<LogPage> {
-        let path = query(
-            "/admin/v1/logs/lines",
-            &[
-                ("log", Some(log.to_string())),
-                ("limit", word(Some(filter.limit))),
-                ("since", word(filter.since)),
-                ("until", word(filter.until)),
-                ("platform", word(filter.platform)),
-                ("grep", filter.grep.clone()),
-                ("filter", (!filter.filters.is_empty()).then(|| filter.filters.join("\n"))),
-            ],
-        );
-        self.get(&path).await
+        self.get(&log_path("/admin/v1/logs/lines", log, filter, Some(filter.limit))).await
+    }
+
+    /// All lines of a log that fit, oldest first, as they come; `filter.limit` does not count.
+    pub async fn log_stream(&self, log: LogName, filter: &LineFilter) -> anyhow::Result<LogRecords<'_>> {
+        let incoming = self.open(&log_path("/admin/v1/logs/stream", log, filter, None)).await?;
+        Ok(LogRecords { orchestrator: self, incoming, buffer: BytesMut::new() })
     }
 
     /// One item.

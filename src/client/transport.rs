@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::clock::Clock;
 use crate::error::{Fault, Kind};
 use crate::guard::Approval;
-use crate::http::{Failure, HeaderMap, HeaderValue, Http, Method, Options, Reply, Url};
+use crate::http::{Failure, HeaderMap, HeaderValue, Http, Incoming, Method, Options, Reply, Url};
 use crate::platforms::Delivery;
 use crate::secret::Secret;
 use crate::wire::{
@@ -134,12 +134,7 @@ impl Orchestrator {
         body: Option<&impl Serialize>,
         effect: Effect<'_>,
     ) -> anyhow::Result<T> {
-        let url = self
-            .options
-            .url
-            // `./` keeps a first segment with a colon from being read as another address.
-            .join(&format!("./{}", path.trim_start_matches('/')))
-            .map_err(|e| Fault::usage(format!("`{path}` is not a path")).because(e.to_string()))?;
+        let url = self.address(path)?;
         let body = body.map(serde_json::to_vec).transpose()?;
         let headers = self.headers(&effect, body.is_some())?;
         let started = Instant::now();
@@ -163,6 +158,31 @@ impl Orchestrator {
             tokio::time::sleep(pause).await;
             retries += 1;
         }
+    }
+
+    /// Reads an answer piece by piece; only a failure before it begins is told from here.
+    pub(super) async fn open(&self, path: &str) -> anyhow::Result<Incoming> {
+        let headers = self.headers(&Effect::Read, false)?;
+        let unreached = |failure: Failure| self.not_reached(&failure).fault;
+        let request = self.http.request(Method::GET, &self.address(path)?).map_err(unreached)?.headers(headers);
+        let incoming = self.http.open(request).await.map_err(unreached)?;
+        if (200..300).contains(&incoming.status()) {
+            return Ok(incoming);
+        }
+        Err(self.refused(&incoming.whole().await.map_err(unreached)?).into())
+    }
+
+    /// The fault of an answer that broke off.
+    pub(super) fn broke_off(&self, failure: &Failure) -> Fault {
+        self.not_reached(failure).fault
+    }
+
+    fn address(&self, path: &str) -> Result<Url, Fault> {
+        self.options
+            .url
+            // `./` keeps a first segment with a colon from being read as another address.
+            .join(&format!("./{}", path.trim_start_matches('/')))
+            .map_err(|e| Fault::usage(format!("`{path}` is not a path")).because(e.to_string()))
     }
 
     fn headers(&self, effect: &Effect<'_>, has_body: bool) -> anyhow::Result<HeaderMap> {

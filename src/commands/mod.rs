@@ -15,6 +15,7 @@ pub mod approvals;
 pub mod args;
 mod arriving;
 pub mod backup;
+pub mod benchmark;
 pub mod brakes;
 pub mod cache;
 pub mod check;
@@ -105,6 +106,7 @@ commands! {
     "metrics" => Metrics(verbs metrics::Verb),
     "logs" => Logs(verbs logs::Verb),
     "analyze" => Analyze(verbs analyze::Verb),
+    "benchmark" => Benchmark(alone benchmark::BenchmarkArgs),
     "docs" => Docs(verbs docs::Verb),
     "test" => Test(verbs test::Verb),
     "validate" => Validate(verbs validate::Verb),

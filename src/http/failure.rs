@@ -29,6 +29,12 @@ impl Failure {
         Failure::new(ErrorCode::ValidationError, Delivery::NotDelivered, format!("`{url}` is not a URL: {why}"))
     }
 
+    /// Nothing came for this long.
+    pub fn silence(limit: Duration) -> Self {
+        let cause = format!("timed out after {}", seconds(limit));
+        Failure::new(ErrorCode::TimeoutError, Delivery::Unknown, cause)
+    }
+
     /// Puts a `reqwest` error into words. `limit` is the time the request had.
     pub fn of(error: &reqwest::Error, limit: Duration) -> Self {
         let before_sending = error.is_connect() || error.is_builder();

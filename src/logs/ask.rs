@@ -36,7 +36,7 @@ pub struct Unread {
 /// Where an answer comes from.
 #[derive(Debug, Default)]
 pub struct Sources {
-    /// Files that were looked into.
+    /// Files that were looked into, newest first.
     pub files: Vec<PathBuf>,
     /// Files that could not be.
     pub unread: Vec<Unread>,
@@ -140,6 +140,7 @@ pub fn each(
             Ok(scan.account)
         });
     }
+    sources.files.reverse();
     sources
 }
 
@@ -205,6 +206,7 @@ pub fn group(family: &Family, query: &Query, key: &str) -> (Groups, Sources) {
             })
         });
     }
+    sources.files.reverse();
     (groups.into_inner().unwrap_or_else(PoisonError::into_inner), sources)
 }
 

@@ -69,22 +69,74 @@ pub fn source(family: &Family, sources: &Sources) -> LogSource {
     }
 }
 
+/// Every line that fits, as it stands, oldest first.
+pub fn each(family: &Family, query: &Query, line: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> LogSource {
+    source(family, &ask::each(family, query, &[], &mut |_, found| line(found.bytes)))
+}
+
+/// The same for a stream.
+pub fn each_of_stream(
+    from: impl io::Read,
+    name: &str,
+    query: &Query,
+    line: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> io::Result<LogSource> {
+    let mut scan = Scan::new(Judge::new(query, &[]), query.since, query.until, &[]);
+    scan.stream(from, &mut |found| line(found.bytes))?;
+    Ok(source_of_stream(name, scan.account))
+}
+
 /// The newest lines of a stream that fit; the whole stream is read.
 pub fn stream(from: impl io::Read, name: &str, query: &Query, limit: u64) -> io::Result<LogPage> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut scan = Scan::new(Judge::new(query, &[]), query.since, query.until, &[]);
     let mut last = VecDeque::new();
     let mut truncated = false;
-    scan.stream(from, &mut |found| {
+    let source = each_of_stream(from, name, query, &mut |line| {
         if last.len() == limit {
             last.pop_front();
             truncated = true;
         }
-        last.push_back(found.bytes.to_vec());
+        last.push_back(line.to_vec());
         ControlFlow::Continue(())
     })?;
     let lines = last.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    let Account { unreadable, undated, disorder, .. } = scan.account;
-    let files = vec![name.to_owned()];
-    Ok(LogPage { lines, source: LogSource { files, unreadable, undated, disorder, truncated, ..LogSource::default() } })
+    Ok(LogPage { lines, source: LogSource { truncated, ..source } })
+}
+
+/// Where an answer from a stream comes from.
+pub fn source_of_stream(name: &str, account: Account) -> LogSource {
+    let Account { unreadable, undated, disorder, .. } = account;
+    LogSource { files: vec![name.to_owned()], unreadable, undated, disorder, ..LogSource::default() }
+}
+
+/// Bytes of a piece of records, lines being whole.
+const PIECE: usize = 64 * 1024;
+
+/// A log as [`LogRecord`](crate::wire::LogRecord)s, one a line, in pieces; `false` from `each` ends it. Lines are copied
+/// as they stand. `name` says what a file is called.
+pub fn records(
+    family: Option<&Family>,
+    query: &Query,
+    name: impl Fn(String) -> String,
+    each: &mut dyn FnMut(Vec<u8>) -> bool,
+) {
+    let mut piece = Vec::with_capacity(PIECE + PIECE / 4);
+    let mut open = true;
+    let mut line = |line: &[u8]| {
+        piece.extend_from_slice(b"{\"line\":");
+        piece.extend_from_slice(line);
+        piece.extend_from_slice(b"}\n");
+        if piece.len() >= PIECE {
+            open = each(std::mem::take(&mut piece));
+        }
+        if open { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    let mut source = family.map(|family| self::each(family, query, &mut line)).unwrap_or_default();
+    if !open {
+        return;
+    }
+    source.files = source.files.into_iter().map(name).collect();
+    piece.extend_from_slice(serde_json::json!({ "source": source }).to_string().as_bytes());
+    piece.push(b'\n');
+    each(piece);
 }

@@ -224,12 +224,17 @@ pub trait ConfigOps: Send + Sync {
     fn validate(&self) -> Answer<'_, ConfigReport>;
 }
 
+/// [`LogRecord`]s, one a line, in pieces of whole lines.
+pub type LogStream = tokio::sync::mpsc::Receiver<Vec<u8>>;
+
 /// Error log.
 pub trait LogOps: Send + Sync {
     /// Errors, newest first.
     fn errors(&self, filter: ErrorFilter) -> Answer<'_, ErrorLog>;
     /// Lines of a log, the newest ones, oldest of them first.
     fn lines(&self, log: LogName, filter: LineFilter) -> Answer<'_, LogPage>;
+    /// All lines of a log that fit, oldest first, as [`LogRecord`]s; `filter.limit` does not count.
+    fn stream(&self, log: LogName, filter: LineFilter) -> Answer<'_, LogStream>;
 }
 
 /// Workflows and their rollbacks.

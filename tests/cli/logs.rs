@@ -113,3 +113,68 @@ fn what_cannot_be_asked_names_the_place() {
         assert!(refused.stderr.contains(says), "{line}: {refused:?}");
     }
 }
+
+/// More lines than one page of the log route or of a table has.
+fn many(lines: usize) -> String {
+    let line = |n: usize| {
+        let code = ["RATE_LIMITED", "TIMEOUT_ERROR"][n % 2];
+        format!(
+            "{{\"level\":\"error\",\"errorCode\":\"{code}\",\"n\":{n}.0e0,\"error\":{{\"status\":{}}},\"message\":\"x\",\
+             \"timestamp\":\"2026-11-20T10:00:00.{:03}Z\"}}\n",
+            500 + n % 4,
+            n % 1000
+        )
+    };
+    (0..lines).map(line).collect()
+}
+
+#[test]
+fn json_lines_flow_whole_and_as_they_stand() {
+    let world = world();
+    world.write("logs/application.log", &many(12_000));
+    let path = world.path("logs/application.log");
+    let all = world.line(&format!("logs search --file {} -o jsonl", path.display())).run().code(0);
+    assert!(all.stdout == many(12_000), "{} bytes", all.stdout.len());
+    let few = world.line(&format!("logs search --file {} -o jsonl --limit 3", path.display())).run().code(0);
+    assert_eq!(few.stdout.lines().count(), 3);
+    let labelled = "{\"component\":\"worker\",\"level\":\"error\",\"message\":\"timed out\"}\n";
+    world.write("logs/workers.log", labelled);
+    let path = world.path("logs/workers.log");
+    let told = world.line(&format!("logs workers --file {} -o jsonl", path.display())).run().code(0);
+    assert_eq!(told.stdout, labelled.replace("}\n", ",\"label\":\"timeout\"}\n"));
+}
+
+#[test]
+fn lines_are_counted_by_a_key() {
+    let world = world();
+    world.write("logs/application.log", &many(12_000));
+    let path = world.path("logs/application.log");
+    let ask = |question: &str| world.line(&format!("logs search --file {} {question}", path.display())).run().code(0);
+    let codes = ask("--group-by errorCode -o json").json();
+    assert_eq!((&codes["total"], &codes["values"], &codes["other"]), (&12_000.into(), &2.into(), &0.into()));
+    assert_eq!(codes["groups"][0], serde_json::json!({"value": "RATE_LIMITED", "count": 6000, "share": 0.5}));
+    let nested = ask("--group-by error.status --filter errorCode:RATE_LIMITED --limit 1 -o json").json();
+    assert_eq!((&nested["total"], &nested["values"]), (&6000.into(), &2.into()));
+    assert_eq!(nested["groups"], serde_json::json!([{"value": "500", "count": 3000, "share": 0.5}]));
+    let shown = ask("--group-by error.status --limit 1");
+    assert!(shown.stdout.contains("500    3,000  25.0%\nand 3 values (--limit)\n"), "{shown:?}");
+    let none = ask("--group-by nothing").stdout("");
+    assert!(none.stderr.starts_with("No line that fits has `nothing`."), "{none:?}");
+}
+
+#[test]
+fn the_log_route_streams_more_than_a_page() {
+    let scene = crate::service::Scene::start();
+    scene.world.write("data/serve/logs/application.log.1", &many(12_000));
+    let all = scene.line("logs search --filter message:x -o jsonl").run().code(0);
+    let lines: Vec<&str> = all.stdout.lines().collect();
+    assert_eq!((lines.len(), lines[0].contains("\"n\":0.0,"), lines[11_999].contains("11999.0")), (12_000, true, true));
+    assert!(all.stderr.contains("from the service's application.log and 1 older"), "{}", all.stderr);
+    let codes = scene.line("logs search --group-by errorCode -o json").run().code(0).json();
+    assert_eq!(codes["groups"][0]["count"], 6000);
+    let failures = scene.line("analyze failures --since 2026-11-20T00:00:00Z -o json").run().code(0).json();
+    assert_eq!(failures["source"]["files"][0], "errors.log");
+    let measured = scene.line("benchmark --requests 20 -o json").run().code(0).json();
+    assert_eq!(measured["probes"].as_array().unwrap().len(), 5);
+    assert!(measured["probes"].as_array().unwrap().iter().all(|probe| probe["answered"] == 20), "{measured}");
+}

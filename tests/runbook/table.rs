@@ -179,6 +179,7 @@ const QUICK_REFERENCE: &[Line] = &[
     line("check:health sheets", Has(PLATFORM)),
     line("queue:status", Exactly(QUEUE)).holds(priorities_add_up),
     line("circuit:status", EachExactly(5, CLOSED)),
+    line("benchmark", Has(&["url", "concurrency", "probes"])).holds(|a| some(a, "/probes")),
     line("logs:errors --limit 20", Has(ERRORS)),
 ];
 

@@ -201,6 +201,13 @@ fn what_was_killed_is_an_outage_until_up_repairs_it() {
         let outage = sandbox.run(line).stdout("").code(7);
         assert!(outage.stderr.contains("opsctl sandbox up"), "{outage:?}");
     }
+    for line in ["logs search", "logs actions --since 1h", "analyze retries", "logs search --group-by component"] {
+        let answer = sandbox.run(&format!("{line} --context sandbox")).code(7);
+        assert!(!answer.stdout.is_empty(), "{line}: {answer:?}");
+        let told = "the sandbox's orchestrator does not answer: this is from its log ~/";
+        assert!(answer.stderr.contains(told) && answer.stderr.contains("; its last line is of "), "{line}: {answer:?}");
+        sandbox.run(&format!("{line} --context sandbox --accept-stale")).code(0);
+    }
     let status = sandbox.run("sandbox status -o json").code(7).json();
     assert_eq!(status["state"], "broken");
     let repaired = sandbox.run("sandbox up").code(0);

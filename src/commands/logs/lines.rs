@@ -10,14 +10,15 @@ use serde_json::{Map, Value};
 
 use super::follow::{self, Followed};
 use super::place::{self, Place, StaleArgs};
+use super::{flow, grouped};
 use crate::app::App;
 use crate::commands::args::{PlatformArg, SinceArgs, UntilArgs, count};
 use crate::error::{Fault, Kind, Outcome};
 use crate::logs::page;
 use crate::logs::query::{BadFilter, Filter, Query};
-use crate::output::{Page, Report, Table};
+use crate::output::{Format, Page, Report, Table};
 use crate::settings::ContextKind;
-use crate::wire::{LineFilter, LogName, LogPage, Platform, Time};
+use crate::wire::{LineFilter, LogName, LogPage, LogSource, Platform, Time};
 
 /// Lines shown unless told.
 const LIMIT: u64 = 100;
@@ -33,20 +34,20 @@ pub struct LineArgs {
     #[command(flatten)]
     until: UntilArgs,
 
-    /// At most this many lines, the newest
-    #[arg(long, value_name = "N", default_value_t = LIMIT, allow_negative_numbers = true, value_parser = count(1..=MOST))]
-    limit: u64,
+    /// At most this many, the newest [100; with -o jsonl all]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count(1..=MOST))]
+    limit: Option<u64>,
 
     /// Only this level: error, warn, info, verbose, debug
     #[arg(long, value_name = "LEVEL")]
     level: Option<String>,
 
     /// Only this part: executor, queue, store, circuit
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", hide_short_help = true)]
     component: Option<String>,
 
     /// Only this workflow
-    #[arg(long, value_name = "WORKFLOW")]
+    #[arg(long, value_name = "WORKFLOW", hide_short_help = true)]
     workflow: Option<String>,
 
     /// Only lines with this text, or /regex/
@@ -63,6 +64,12 @@ pub struct LineArgs {
     /// Read this file and what was rotated; - for stdin
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
+
+    /// Count the lines by the value of a key
+    ///
+    /// --limit is then how many values are shown, those with most lines; dots go into nested objects.
+    #[arg(long, value_name = "KEY", conflicts_with = "follow")]
+    group_by: Option<String>,
 
     /// Go on with new lines as they are written
     #[arg(long, short = 'f')]
@@ -327,7 +334,7 @@ fn more(line: &Value, whole: bool) -> String {
 }
 
 /// `crash`, `timeout`, `network`, or nothing.
-fn label(line: &Value) -> Option<&'static str> {
+pub(super) fn label(line: &Value) -> Option<&'static str> {
     let code = text(line, "errorCode");
     let said = format!("{} {}", text(line, "message"), text(line, "error")).to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
@@ -349,6 +356,15 @@ async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome
     let filter = filter(app, &about, &args)?;
     let query = Query::try_from(&filter).map_err(|bad| unreadable(&bad, &args))?;
     let found = found?;
+    if let Some(key) = args.group_by {
+        let grouped = grouped::count(app, &found, about.log, &filter, &query, key).await?;
+        app.emit(&grouped)?;
+        return end(app, &grouped.source, &found, &filter, args.stale).await;
+    }
+    if app.output.format == Format::Jsonl && args.limit.is_none() && !args.follow {
+        let source = flow::write(app, &found, about.log, &filter, &query, about.labels).await?;
+        return end(app, &source, &found, &filter, args.stale).await;
+    }
     // Before the page is read, so that nothing falls in between.
     let followed = match &found {
         Place::Files(family) | Place::Named(family) if args.follow => {
@@ -381,24 +397,26 @@ async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome
             }
         }
     }
-    for (path, why) in &page.source.unread_files {
-        app.output.warn(&format!("{path} could not be read: {why}"));
-    }
-    let source = place::told(&page.source, &found, &filter, app.now());
-    let nothing_read = page.source.files.is_empty() && !page.source.unread_files.is_empty();
     let report = Lines { page, whole: app.is_verbose() };
     app.emit(&report)?;
-    app.note(source);
-    let outcome = args.stale.outcome(app, &found, &report.page.source).await;
+    let outcome = end(app, &report.page.source, &found, &filter, args.stale).await;
     if let Some(followed) = followed {
         return follow::follow(app, followed, &query, &report.page.lines).await;
     }
-    if nothing_read {
-        return Err(Fault::new(Kind::Failed, "none of the log's files could be read")
-            .hint("look at their permissions")
-            .into());
-    }
-    Ok(outcome)
+    outcome
+}
+
+/// After the lines: where they come from, and how that makes the command end.
+async fn end(
+    app: &App,
+    source: &LogSource,
+    found: &Place,
+    filter: &LineFilter,
+    stale: StaleArgs,
+) -> anyhow::Result<Outcome> {
+    place::ensure_read(app, source)?;
+    app.note(place::told(source, found, filter, app.now()));
+    Ok(stale.outcome(app, found, source).await)
 }
 
 fn follow_needs_files(app: &App) -> anyhow::Error {
@@ -416,7 +434,7 @@ fn filter(app: &App, about: &About, args: &LineArgs) -> anyhow::Result<LineFilte
     filters.extend(args.workflow.as_ref().map(|id| format!("workflowId:{id}")));
     filters.extend(args.filters.iter().cloned());
     Ok(LineFilter {
-        limit: args.limit,
+        limit: args.limit.unwrap_or(LIMIT),
         since: args.since.resolve(app)?,
         until: args.until.resolve(app)?,
         platform: about.platform,

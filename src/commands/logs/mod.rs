@@ -1,7 +1,9 @@
 //! `opsctl logs`: what the orchestrator and its parts wrote.
 
 mod errors;
+mod flow;
 mod follow;
+mod grouped;
 mod idempotency;
 mod lines;
 pub(super) mod place;

@@ -11,19 +11,15 @@ use clap::Args;
 
 use crate::analysis::lines::{Line, Question, take_json};
 use crate::app::App;
+use crate::client::LogRecords;
 use crate::error::{Explained, Fault, Kind, Outcome};
 use crate::logs::files::{self, Family};
 use crate::logs::query::{Judge, Query};
-use crate::logs::scan::{Account, Scan};
+use crate::logs::scan::Scan;
 use crate::logs::{ask, page};
 use crate::sandbox;
 use crate::settings::{ContextKind, format_duration};
-use crate::wire::{LineFilter, LogName, LogSource, Time};
-
-/// Lines that one call of the log route gives at most.
-const PAGE: u64 = 10_000;
-/// Lines that are asked of the log route at most; where the files are, all of them are read.
-const ASKED_MAX: usize = 500_000;
+use crate::wire::{LineFilter, LogName, LogRecord, LogSource, Time};
 
 /// How long an orchestrator whose files were read may take to say that it is there.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
@@ -159,17 +155,21 @@ pub(in crate::commands) async fn ask_all<Q: Question + Send + 'static>(
             tokio::task::spawn_blocking(move || of_files(&family, &query, question)).await?
         }
         Place::Input => tokio::task::spawn_blocking(move || of_input(&query, question)).await??,
-        Place::Api => of_api(app, log, filter, question).await.map_err(|error| no_files(app, error))?,
+        Place::Api => of_api(app, log, filter, question).await?,
     };
+    ensure_read(app, &source)?;
+    Ok((question, source))
+}
+
+/// Names the files that could not be read; when there is no other, that is a failure.
+pub(super) fn ensure_read(app: &App, source: &LogSource) -> Result<(), Fault> {
     for (path, why) in &source.unread_files {
         app.output.warn(&format!("{path} could not be read: {why}"));
     }
     if source.files.is_empty() && !source.unread_files.is_empty() {
-        return Err(Fault::new(Kind::Failed, "none of the log's files could be read")
-            .hint("look at their permissions")
-            .into());
+        return Err(Fault::new(Kind::Failed, "none of the log's files could be read").hint("look at their permissions"));
     }
-    Ok((question, source))
+    Ok(())
 }
 
 fn of_files<Q: Question>(family: &Family, query: &Query, mut question: Q) -> (Q, LogSource) {
@@ -199,49 +199,28 @@ fn of_input<Q: Question>(query: &Query, mut question: Q) -> io::Result<(Q, LogSo
         question.take(&Line { at, value: &value });
         ControlFlow::Continue(())
     })?;
-    let Account { unreadable, undated, disorder, .. } = scan.account;
-    let files = vec!["standard input".to_owned()];
-    Ok((question, LogSource { files, unreadable, undated, disorder, oldest, ..LogSource::default() }))
+    Ok((question, LogSource { oldest, ..page::source_of_stream("standard input", scan.account) }))
 }
 
-/// Page by page, the newest first. Lines of the moment where one page ends and the next begins come with both, and are
-/// put to the question once.
+/// The log route's answer as it comes, with where files would have been if nobody answers.
+pub(super) async fn records<'a>(app: &'a App, log: LogName, filter: &LineFilter) -> anyhow::Result<LogRecords<'a>> {
+    let orchestrator = app.orchestrator().await?;
+    orchestrator.log_stream(log, filter).await.map_err(|error| no_files(app, error))
+}
+
 async fn of_api<Q: Question>(
     app: &App,
     log: LogName,
     filter: &LineFilter,
     mut question: Q,
 ) -> anyhow::Result<(Q, LogSource)> {
-    let orchestrator = app.orchestrator().await?;
-    let mut filter = LineFilter { limit: PAGE, ..filter.clone() };
-    let mut source: Option<LogSource> = None;
-    let (mut asked, mut seen_at_edge) = (0, Vec::new());
+    let mut records = records(app, log, filter).await?;
     loop {
-        let page = orchestrator.log_lines(log, &filter).await?;
-        let edge = page.lines.iter().find_map(time_of);
-        let fresh = page.lines.iter().filter(|line| !seen_at_edge.contains(*line));
-        fresh.for_each(|line| take_json(&mut question, line));
-        asked += page.lines.len();
-        let more = page.source.truncated;
-        let known = source.get_or_insert_with(|| page.source.clone());
-        (known.truncated, known.oldest) = (more, page.source.oldest.or(known.oldest));
-        let next = edge.map(|edge| Time(edge.0 + 1)).filter(|next| Some(*next) != filter.until);
-        if !more || asked >= ASKED_MAX || next.is_none() {
-            break;
+        match records.next().await? {
+            LogRecord::Line { line } => take_json(&mut question, &line),
+            LogRecord::End { source } => return Ok((question, source)),
         }
-        seen_at_edge = page.lines.into_iter().take_while(|line| time_of(line) == edge).collect();
-        filter.until = next;
     }
-    let mut source = source.unwrap_or_default();
-    if source.truncated {
-        // What came is all that is known.
-        source.oldest = filter.until;
-    }
-    Ok((question, source))
-}
-
-fn time_of(line: &serde_json::Value) -> Option<Time> {
-    line.get("timestamp")?.as_str()?.parse().ok()
 }
 
 /// `from application.log and 2 older; 3 lines could not be read`: what was read, for the person.
@@ -269,8 +248,6 @@ pub(in crate::commands) fn told(source: &LogSource, place: &Place, filter: &Line
     }
     if source.truncated && filter.limit > 0 {
         text.push_str(&format!("; the newest {}, older ones match too (--limit)", filter.limit));
-    } else if source.truncated {
-        text.push_str("; older lines were left out: read the files themselves with --file");
     }
     if source.unreadable > 0 {
         text.push_str(&format!("; {} of the lines looked at could not be read", source.unreadable));

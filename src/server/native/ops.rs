@@ -1,15 +1,19 @@
 //! Circuits, limits, services, metrics and logs as the routes know them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::{answer, who};
 use super::runtime::Runtime;
 use super::store::{Dead, journal, query};
+use crate::logs::files::Family;
 use crate::logs::page;
 use crate::logs::query::Query;
 use crate::platforms::auth_error_text;
-use crate::server::backend::{Answer, ChangeContext, CircuitOps, LimitOps, LogOps, MetricsOps, Refusal, ServiceOps};
+use crate::server::backend::{
+    Answer, ChangeContext, CircuitOps, LimitOps, LogOps, LogStream, MetricsOps, Refusal, ServiceOps,
+};
 use crate::server::host;
 use crate::wire::*;
 
@@ -293,21 +297,50 @@ impl LogOps for Runtime {
 
     fn lines(&self, log: LogName, filter: LineFilter) -> Answer<'_, LogPage> {
         Box::pin(async move {
-            let query = Query::try_from(&filter)
-                .map_err(|bad| Refusal::new(ErrorCode::ValidationError, format!("a filter cannot be read: {bad}")))?;
-            let folder = self.data_dir.join("logs");
-            self.blocking(move |telemetry| {
-                telemetry.flush()?;
-                // Before its first line a log has no file.
-                let Some(family) = page::family(&folder, log)? else { return Ok(LogPage::default()) };
+            let (query, folder) = (readable(&filter)?, self.data_dir.join("logs"));
+            let Some(family) = self.log_family(log).await? else { return Ok(LogPage::default()) };
+            self.blocking(move |_| {
                 let mut page = page::page(&family, &query, filter.limit);
-                let name = |path: String| {
-                    path.strip_prefix(&format!("{}/", folder.display())).map_or(path.clone(), str::to_owned)
-                };
-                page.source.files = page.source.files.into_iter().map(name).collect();
+                page.source.files = page.source.files.into_iter().map(|path| below(&folder, path)).collect();
                 Ok(page)
             })
             .await
         })
     }
+
+    fn stream(&self, log: LogName, filter: LineFilter) -> Answer<'_, LogStream> {
+        Box::pin(async move {
+            let (query, folder) = (readable(&filter)?, self.data_dir.join("logs"));
+            let family = self.log_family(log).await?;
+            let (send, pieces) = tokio::sync::mpsc::channel(4);
+            // It goes on by itself until the reader has all or goes away.
+            tokio::task::spawn_blocking(move || {
+                let name = |path| below(&folder, path);
+                page::records(family.as_ref(), &query, name, &mut |piece| send.blocking_send(piece).is_ok());
+            });
+            Ok(pieces)
+        })
+    }
+}
+
+impl Runtime {
+    /// A log's files with all that was told so far; before its first line it has none.
+    async fn log_family(&self, log: LogName) -> Result<Option<Family>, Refusal> {
+        let folder = self.data_dir.join("logs");
+        self.blocking(move |telemetry| {
+            telemetry.flush()?;
+            Ok(page::family(&folder, log)?)
+        })
+        .await
+    }
+}
+
+fn readable(filter: &LineFilter) -> Result<Query, Refusal> {
+    let unreadable = |bad| Refusal::new(ErrorCode::ValidationError, format!("a filter cannot be read: {bad}"));
+    Query::try_from(filter).map_err(unreadable)
+}
+
+/// A file's name below the log folder.
+fn below(folder: &Path, path: String) -> String {
+    path.strip_prefix(&format!("{}/", folder.display())).map_or(path.clone(), str::to_owned)
 }

@@ -1,6 +1,11 @@
-//! The error log.
+//! The error log, and the lines of every log.
 
+use std::convert::Infallible;
+
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,7 +20,7 @@ use crate::server::state::ServerState;
 use crate::wire::*;
 
 pub(super) fn routes() -> OpenApiRouter<ServerState> {
-    OpenApiRouter::new().routes(routes!(errors)).routes(routes!(lines))
+    OpenApiRouter::new().routes(routes!(errors)).routes(routes!(lines)).routes(routes!(stream))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -64,7 +69,7 @@ struct LinesQuery {
     /// Which log, `application` unless told.
     #[param(inline)]
     log: Option<LogName>,
-    /// At most this many, the newest; 100 unless told.
+    /// At most this many, the newest; 100 unless told. A stream has all of them.
     #[param(minimum = 1, maximum = 10_000)]
     limit: Option<u64>,
     /// Not before.
@@ -84,26 +89,45 @@ struct LinesQuery {
     filter: Option<String>,
 }
 
+impl LinesQuery {
+    fn asked(self) -> Result<(LogName, LineFilter), Refusal> {
+        if let Some(text) = &self.grep {
+            length_within("grep", text, 0..=1024)?;
+        }
+        if let Some(text) = &self.filter {
+            length_within("filter", text, 0..=4096)?;
+        }
+        let filter = LineFilter {
+            limit: within("limit", self.limit.unwrap_or(100), 1..=10_000)?,
+            since: self.since,
+            until: self.until,
+            platform: self.platform,
+            grep: self.grep,
+            filters: self.filter.iter().flat_map(|text| text.lines()).map(str::to_owned).collect(),
+        };
+        // Before the backend is asked: what cannot be read is the caller's to mend, whatever the engine.
+        logs::query::Query::try_from(&filter).map_err(|bad| invalid(format!("a filter cannot be read: {bad}")))?;
+        Ok((self.log.unwrap_or(LogName::Application), filter))
+    }
+}
+
 /// Lines of a log, oldest first
 #[utoipa::path(get, path = "/admin/v1/logs/lines", operation_id = "logLines", tag = "logs", params(LinesQuery),
     responses((status = 200, description = "The lines", body = LogPage)))]
 async fn lines(State(state): State<ServerState>, Query(query): Query<LinesQuery>) -> Reply<LogPage> {
-    if let Some(text) = &query.grep {
-        length_within("grep", text, 0..=1024)?;
-    }
-    if let Some(text) = &query.filter {
-        length_within("filter", text, 0..=4096)?;
-    }
-    let filter = LineFilter {
-        limit: within("limit", query.limit.unwrap_or(100), 1..=10_000)?,
-        since: query.since,
-        until: query.until,
-        platform: query.platform,
-        grep: query.grep,
-        filters: query.filter.iter().flat_map(|text| text.lines()).map(str::to_owned).collect(),
-    };
-    // Before the backend is asked: what cannot be read is the caller's to mend, whatever the engine.
-    logs::query::Query::try_from(&filter).map_err(|bad| invalid(format!("a filter cannot be read: {bad}")))?;
-    let log = query.log.unwrap_or(LogName::Application);
+    let (log, filter) = query.asked()?;
     Ok(Json(state.logs()?.lines(log, filter).await?))
+}
+
+/// All lines of a log that fit, oldest first, one record a line; the last record says where they come from
+#[utoipa::path(get, path = "/admin/v1/logs/stream", operation_id = "logStream", tag = "logs", params(LinesQuery),
+    responses((status = 200, description = "Records, one a line", body = LogRecord, content_type = "application/jsonl")))]
+async fn stream(State(state): State<ServerState>, Query(query): Query<LinesQuery>) -> Result<Response, Refusal> {
+    let (log, filter) = query.asked()?;
+    let pieces = state.logs()?.stream(log, filter).await?;
+    let pieces = futures_util::stream::unfold(pieces, async |mut pieces| {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, Infallible>(piece), pieces))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(pieces)).into_response())
 }

@@ -553,6 +553,17 @@ impl LogOps for Fake {
         })
     }
 
+    fn stream(&self, log: LogName, filter: LineFilter) -> Answer<'_, LogStream> {
+        Box::pin(async move {
+            let LogPage { lines, source } = self.lines(log, filter).await?;
+            let (send, pieces) = tokio::sync::mpsc::channel(1);
+            let lines = lines.into_iter().map(|line| LogRecord::Line { line });
+            let records = lines.chain([LogRecord::End { source }]).map(|record| serde_json::json!(record).to_string());
+            send.try_send(records.map(|record| record + "\n").collect::<String>().into_bytes()).unwrap();
+            Ok(pieces)
+        })
+    }
+
     fn errors(&self, filter: ErrorFilter) -> Answer<'_, ErrorLog> {
         self.seen.lock().unwrap().errors.push(filter);
         ready(ErrorLog {

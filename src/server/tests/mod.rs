@@ -206,6 +206,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/admin/v1/metrics/history?from=2026-10-01T00:00:00Z", ""),
     ("GET", "/admin/v1/logs/errors", ""),
     ("GET", "/admin/v1/logs/lines", ""),
+    ("GET", "/admin/v1/logs/stream", ""),
     ("GET", "/admin/v1/config", ""),
     ("GET", "/admin/v1/config/QUEUE_WORKERS", ""),
     ("PUT", "/admin/v1/config/QUEUE_WORKERS", r#"{"value":"10"}"#),
