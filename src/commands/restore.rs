@@ -4,6 +4,7 @@ use std::io;
 
 use clap::{Args, Subcommand};
 
+use super::text::counted;
 use crate::app::App;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{Approval, ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
@@ -140,20 +141,23 @@ impl Going {
             let step = Step::new("POST /admin/v1/pauses/resume").because("the work goes on");
             plan = plan.step(step.undo(Undo::Reverse("opsctl pause all".into())));
         }
-        let counted = [
+        let (actions, keys) = (("action", "actions"), ("idempotency key", "idempotency keys"));
+        let workflows = ("workflow", "workflows");
+        let effects_on = [
+            (effects.waiting_gone, actions, "accepted since, still waiting: gone afterwards, but in the safety backup"),
+            (effects.ended_gone, actions, "accepted since, ended: what was done on the platforms stays"),
+            (effects.keys_kept, keys, "of those kept, so that a repeat is recognised"),
+            (effects.kept_as_they_are, actions, "under way then: left as now, and not run again"),
+            (effects.looked_for, actions, "to be looked for on the platform before anything is sent"),
             (
-                effects.waiting_gone,
-                "actions accepted since that still wait will be gone; they are in the safety backup",
+                effects.workflows_gone,
+                workflows,
+                "accepted since: gone afterwards; what was done on the platforms stays",
             ),
-            (effects.ended_gone, "actions accepted since have ended: what they did on the platforms stays"),
-            (effects.keys_kept, "of their idempotency keys stay known, so that a repeat is recognised"),
-            (effects.kept_as_they_are, "actions that were under way then stay as they are now, and do not run again"),
-            (effects.looked_for, "actions are looked for on their platform before they are sent"),
-            (effects.workflows_gone, "workflows accepted since will be gone; what they did on the platforms stays"),
-            (effects.workflows_back, "workflows that moved since go back to where they were"),
+            (effects.workflows_back, workflows, "moved since: back to where it was then"),
         ];
-        for (count, words) in counted.into_iter().filter(|(count, _)| *count > 0) {
-            plan = plan.note(format!("{count} {words}"));
+        for (n, (one, many), what) in effects_on.into_iter().filter(|(n, ..)| *n > 0) {
+            plan = plan.note(format!("{} {what}", counted(n, one, many)));
         }
         for change in &effects.settings {
             plan = plan.note(format!("setting {change}"));
