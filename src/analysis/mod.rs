@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod attempts;
 pub mod capacity;
+pub mod copies;
 pub mod duplicates;
 pub mod errors;
 pub mod failures;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::item::{Deed, Item};
 use super::work::{Found, Sight, Work, Written};
 use crate::platforms::look::Target;
-use crate::platforms::undo::Undone;
+use crate::platforms::undo::{Done, Undone};
 use crate::platforms::{CALL_TIMEOUT, Call, Clients, Lookup, PlatformError};
 use crate::wire::{ActionType, Platform, Time};
 
@@ -30,6 +30,13 @@ impl AtPlatforms {
     /// Those that these clients reach.
     pub fn new(clients: Clients) -> Self {
         AtPlatforms { clients }
+    }
+
+    async fn take_back(&self, done: &Done) -> Result<Undone, PlatformError> {
+        match done.platform {
+            Platform::Slack => self.clients.correct(done, TAKE_BACK).await,
+            _ => self.clients.undo(done, false, TAKE_BACK).await,
+        }
     }
 
     async fn act(&self, call: Call) -> Result<Written, PlatformError> {
@@ -83,7 +90,7 @@ impl Work for AtPlatforms {
         Box::pin(async move {
             match &item.deed {
                 Deed::Act { platform, action, data } => self.act(call(*platform, *action, data, marker)).await,
-                Deed::TakeBack { done, .. } => Ok(match self.clients.undo(done, false, TAKE_BACK).await? {
+                Deed::TakeBack { done, .. } => Ok(match self.take_back(done).await? {
                     Undone::Confirmed(what) => Written::Done(Value::from(what)),
                     Undone::Already(what) => Written::Already(what),
                     Undone::ChangedSince(how) => Written::Changed(how),

@@ -24,8 +24,10 @@ pub mod completions;
 pub mod component;
 pub mod config;
 pub mod context;
+mod copies;
 pub mod docs;
 pub mod dr;
+pub mod drive;
 pub mod executor;
 pub mod google;
 pub mod history;
@@ -35,6 +37,7 @@ pub mod maintenance;
 pub mod man;
 pub mod metrics;
 mod monitoring;
+pub mod notion;
 pub mod queue;
 pub mod rate_limits;
 pub mod restart;
@@ -42,11 +45,14 @@ pub mod restore;
 pub mod rollback;
 pub mod sandbox;
 pub mod serve;
+pub mod sheets;
+pub mod slack;
 pub mod state;
 pub mod system;
 pub mod test;
 mod text;
 pub mod token;
+pub mod trello;
 pub mod undo;
 pub mod validate;
 pub mod verify;
@@ -111,6 +117,11 @@ commands! {
     "test" => Test(verbs test::Verb),
     "validate" => Validate(verbs validate::Verb),
     "google" => Google(verbs google::Verb),
+    "notion" => Notion(verbs notion::Verb),
+    "trello" => Trello(verbs trello::Verb),
+    "slack" => Slack(verbs slack::Verb),
+    "drive" => Drive(verbs drive::Verb),
+    "sheets" => Sheets(verbs sheets::Verb),
     "config" => Config(verbs config::Verb),
     "maintenance" => Maintenance(verbs maintenance::Verb),
     "token" => Token(verbs token::Verb),

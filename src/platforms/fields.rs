@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Bool,
     /// A whole number from 1 to 1000.
     Count,
+    /// A whole number from 1.
+    Ordinal,
     Object,
     List,
     /// A list of texts, or one text with commas.
@@ -166,6 +168,11 @@ pub(super) fn shape(platform: Platform, action: ActionType) -> Option<Shape> {
             "range": Text Required,
             "value": Cell Optional,
             "values" ["rows", "row"]: Rows Optional),
+        (Platform::Sheets, Delete) => shape!([]
+            "spreadsheetId" ["spreadsheet_id", "id"]: Text SPREADSHEET,
+            "sheet" ["sheetName", "sheet_name", "tab"]: Text Required,
+            "row": Ordinal Required,
+            "was": Object Optional),
         (Platform::Sheets, Query) => shape!([]
             "spreadsheetId" ["spreadsheet_id", "id"]: Text SPREADSHEET,
             "range": Text Required),
@@ -265,6 +272,7 @@ impl Field {
             Kind::Clearable => (value.is_string() || value.is_null(), "a text, or null to clear it"),
             Kind::Bool => (value.is_boolean(), "true or false"),
             Kind::Count => (value.as_u64().is_some_and(|n| (1..=1000).contains(&n)), "a whole number from 1 to 1000"),
+            Kind::Ordinal => (value.as_u64().is_some_and(|n| n > 0), "a whole number from 1"),
             Kind::Object => (value.is_object(), "an object"),
             Kind::List => (value.as_array().is_some_and(|l| !l.is_empty()), "a list that is not empty"),
             Kind::Words => (value.is_string() || value.as_array().is_some_and(|l| texts(l)), "a list of texts"),

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::fields::Data;
 use super::session::Session;
-use super::{Clients, PlatformError, drive, notion, trello};
+use super::sheets_row::Place;
+use super::{Clients, PlatformError, drive, notion, sheets_row, trello};
 use crate::engine::canonical::{canonical_json, sha256_hex};
 use crate::wire::{ActionType, ErrorCode, Platform, Time};
 
@@ -183,6 +184,17 @@ async fn look_at(
                 Err(error) => Err(error),
             }
         }
+        (Platform::Sheets, ActionType::Delete) => match sheets_row::look(session, &data).await? {
+            (Place::There, _) => {
+                let before = sheets_row::before(session, &data).await?;
+                Ok(Sight::There { print: String::new(), before: Some(before) })
+            }
+            (Place::Gone, _) => gone("the row is deleted already".to_string()),
+            (Place::Moved, now) => {
+                let now = sheets_row::shown(&now.cells);
+                Ok(Sight::Changed(format!("the row holds {now}: rows moved, or somebody changed it")))
+            }
+        },
         _ => Ok(Sight::There { print: String::new(), before: None }),
     }
 }

@@ -18,13 +18,17 @@ mod endpoints;
 mod error;
 mod fields;
 mod google;
+mod ids;
 mod keys;
 pub mod look;
 mod notion;
+pub mod objects;
 mod session;
 mod sheets;
-mod slack;
+pub mod sheets_row;
+pub mod slack;
 pub mod status;
+pub mod sweep;
 #[cfg(test)]
 mod tests;
 mod trello;
@@ -42,6 +46,7 @@ pub use endpoints::Endpoints;
 pub use error::{Delivery, PlatformError, auth_error_text};
 pub use fields::{is_read, operations, validate};
 pub use google::Renewed;
+pub use ids::{DriveFileId, NotionId, SpreadsheetId, TrelloBoardId, TrelloCardId, tab_of_address};
 pub use keys::{Expiry, Granted, Permission};
 
 /// How long one action may take unless it says otherwise.

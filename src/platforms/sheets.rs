@@ -25,6 +25,7 @@ pub(super) async fn execute(session: &Session, call: &Call) -> Result<CallOutcom
     match call.action_type {
         ActionType::Create | ActionType::Log => append(session, &data).await,
         ActionType::Update => update(session, &data).await,
+        ActionType::Delete => super::sheets_row::delete(session, &data).await,
         ActionType::Query => query(session, &data).await,
         _ => Err(unsupported(call)),
     }
@@ -139,10 +140,12 @@ pub(super) async fn prepare(session: &Session, call: &Call) -> Result<Value, Pla
 }
 
 pub(super) async fn find_written(session: &Session, call: &Call) -> Result<Lookup, PlatformError> {
-    if !matches!(call.action_type, ActionType::Create | ActionType::Log) {
-        return Ok(Lookup::Absent);
-    }
     let data = Data::new(call.platform, call.action_type, &call.data);
+    match call.action_type {
+        ActionType::Create | ActionType::Log => {}
+        ActionType::Delete => return super::sheets_row::find_deleted(session, &data).await,
+        _ => return Ok(Lookup::Absent),
+    }
     let (id, range) = (spreadsheet(session, &data)?, target(session, &data));
     let Some(after) = call.prepared.as_ref().and_then(|p| p["afterRow"].as_u64()) else {
         return Ok(Lookup::Unclear("it is not known how many rows there were before".into()));

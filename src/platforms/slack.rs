@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fields::Data;
 use super::session::{Ask, Payload, Session};
-use super::{Call, CallOutcome, Lookup, PlatformError, unsupported};
+use super::{CALL_TIMEOUT, Call, CallOutcome, Clients, Lookup, Platform, PlatformError, unsupported};
 use crate::http::{HeaderMap, Method};
 use crate::wire::{ActionType, ErrorCode, Time};
 use std::time::Duration;
@@ -60,12 +60,16 @@ async fn post(session: &Session, call: &Call, data: &Data<'_>) -> Result<CallOut
     write(session, "chat.postMessage", body).await
 }
 
-async fn write(session: &Session, method: &'static str, body: Value) -> Result<CallOutcome, PlatformError> {
+pub(super) async fn write(session: &Session, method: &'static str, body: Value) -> Result<CallOutcome, PlatformError> {
     let answer = session.ask(Ask::write(method, Method::POST, session.at(&[method]), body)).await?;
     Ok(CallOutcome::done(json!({"channel": answer["channel"], "ts": answer["ts"]})))
 }
 
-async fn read(session: &Session, method: &'static str, query: &[(&str, &str)]) -> Result<Value, PlatformError> {
+pub(super) async fn read(
+    session: &Session,
+    method: &'static str,
+    query: &[(&str, &str)],
+) -> Result<Value, PlatformError> {
     Ok(session.ask(Ask::get(method, session.at_with(&[method], query))).await?)
 }
 
@@ -82,6 +86,42 @@ async fn query(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platfo
     Ok(CallOutcome::done(
         json!({"channel": channel, "count": messages.len(), "messages": messages, "hasMore": has_more}),
     ))
+}
+
+/// Longest text of a message, in characters.
+pub const TEXT_LIMIT: usize = 40_000;
+
+/// A channel as Slack shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Its id.
+    pub id: String,
+    /// Its name, without `#`.
+    pub name: String,
+    /// Whether the bot is in it.
+    pub is_member: bool,
+    /// Whether only invited people see it.
+    pub is_private: bool,
+    /// Whether it is closed for messages.
+    pub is_archived: bool,
+}
+
+impl Clients {
+    /// A channel by its name, with or without `#`, or by its id.
+    pub async fn slack_channel(&self, channel: &str) -> Result<Channel, PlatformError> {
+        let session = self.session(Platform::Slack, CALL_TIMEOUT);
+        let id = channel_id(&session, channel).await?;
+        let answer = read(&session, "conversations.info", &[("channel", &id)]).await?;
+        let found = &answer["channel"];
+        let text = |name: &str| found[name].as_str().unwrap_or_default().to_string();
+        Ok(Channel {
+            id: text("id"),
+            name: text("name"),
+            is_member: found["is_member"] == true,
+            is_private: found["is_private"] == true,
+            is_archived: found["is_archived"] == true,
+        })
+    }
 }
 
 /// Whether this is an id (`C0123ABCD`) and not a name.

@@ -43,6 +43,10 @@ pub async fn live(ground: &Ground) -> BTreeMap<String, String> {
     put("timestamp", backup.clone());
     put("clean-timestamp", backup);
     put("row", result(ground, Platform::Sheets, "updatedRange").await.as_deref().and_then(row).map(|r| r.to_string()));
+    // A spreadsheet has several tabs; its address says which one is meant.
+    let spreadsheet =
+        found.get("spreadsheetId").map(|id| format!("https://docs.google.com/spreadsheets/d/{id}/edit#gid=0"));
+    found.extend(spreadsheet.map(|address| ("spreadsheetId".to_owned(), address)));
     // What a scenario is about is the best example while it is on.
     found.extend(ground.record.scene.placeholders.clone());
     found

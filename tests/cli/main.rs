@@ -1,6 +1,7 @@
 //! The binary as a user runs it, in a home of its own: alone, with a small orchestrator, with a real one.
 
 mod analyze;
+mod cleanup;
 mod context;
 mod decisions;
 mod direct;

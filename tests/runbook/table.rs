@@ -147,6 +147,8 @@ const ITEMS: &[&str] = &["items", "total", "truncated"];
 const PERFORMANCE: &[&str] = &["current", "previous", "byPlatform", "keptSince"];
 const RESTARTED: &[&str] = &["component", "drained", "handedBack", "tookMs", "applied", "state"];
 const CHANGED: &[&str] = &["effect", "message"];
+const COPIES: &[&str] = &["id", "name", "read", "sets", "surplus", "review", "keep", "notReported"];
+const BULK: &[&str] = &["receipt", "title", "total", "done", "failed", "items"];
 const STATE: &[&str] = &["workflowId", "status", "steps", "attempts", "transactional", "version"];
 const EVENTS: &[&str] = &["events", "truncated"];
 const KEY_END: &[&str] = &["platform", "state", "detail"];
@@ -157,6 +159,7 @@ const ROLLED_BACK: &[&str] = &["workflowId", "status", "steps"];
 pub const SCENES: &[Scene] = &[
     Scene { scenario: None, lines: QUICK_REFERENCE },
     Scene { scenario: None, lines: TOOLS },
+    Scene { scenario: None, lines: CLEAN_UP },
     Scene { scenario: None, lines: OUTAGE },
     Scene { scenario: None, lines: GOING_BACK },
     Scene { scenario: Some("issue-1"), lines: STUCK },
@@ -244,6 +247,25 @@ const TOOLS: &[Line] = &[
     line("queue:pause", Has(CHANGED)).seen(pauses),
     line("queue:resume", Has(CHANGED)).seen(pauses),
     line("resume:processing", Has(CHANGED)).after(&["queue pause"]).seen(pauses),
+];
+
+/// What Issues 3 and 4 do by hand, straight on the platforms.
+const CLEAN_UP: &[Line] = &[
+    line("notion:find-duplicates --database <dbId>", Has(COPIES)).holds(|a| some(a, "/surplus")),
+    line("notion:remove-duplicates --database <dbId> --confirm", Has(BULK))
+        .holds(|a| is(a, "/failed", 0))
+        .seen(|g| copies(g, "notion find-duplicates --database <dbId>")),
+    line("trello:find-duplicates --board <boardId>", Has(COPIES)).holds(|a| some(a, "/surplus")),
+    line("trello:archive-duplicates --board <boardId> --confirm", Has(BULK))
+        .holds(|a| is(a, "/failed", 0))
+        .seen(|g| copies(g, "trello find-duplicates --board <boardId>")),
+    line("drive:delete <fileId>", Has(BULK)).holds(one_done).seen(|g| plan(g, "drive delete", "fileId")),
+    line("sheets:delete-row <spreadsheetId> <row>", Has(BULK)).holds(one_done).seen(receipts),
+    line("slack:send --channel <channel> --text \"Previous notification was in error, please disregard\"", Has(BULK))
+        .holds(one_done)
+        .seen(receipts),
+    line("notion:delete <pageId>", Has(BULK)).holds(one_done).seen(|g| plan(g, "notion delete", "pageId")),
+    line("trello:archive <cardId>", Has(BULK)).holds(one_done).seen(|g| plan(g, "trello archive", "cardId")),
 ];
 
 /// Procedure 1: Complete System Outage.
@@ -449,6 +471,25 @@ fn restarts(ground: &Ground, component: &str) -> Value {
 
 fn notion_circuit(ground: &Ground) -> Value {
     ground.find("/circuit-breakers", "platform", "notion")["state"].clone()
+}
+
+/// How many copies may go.
+fn copies(ground: &Ground, line: &str) -> Value {
+    ground.run(&format!("{} -o json", ground.fill(line))).code(0).json()["surplus"].clone()
+}
+
+/// What would be done to the object of the line, or that it was done.
+fn plan(ground: &Ground, verb: &str, placeholder: &str) -> Value {
+    Value::from(ground.run(&format!("{verb} {} --dry-run -o json", ground.id(placeholder))).code(0).stdout)
+}
+
+/// The newest receipt.
+fn receipts(ground: &Ground) -> Value {
+    ground.run("history -o json").code(0).json()[0]["id"].clone()
+}
+
+fn one_done(answer: &Value) -> Result<(), String> {
+    is(answer, "/done", 1)
 }
 
 fn workflow_status(ground: &Ground) -> Value {

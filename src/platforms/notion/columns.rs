@@ -52,7 +52,7 @@ pub fn columns(properties: &Value) -> BTreeMap<String, Column> {
 }
 
 /// A column's name without case, spaces and punctuation.
-fn plain(name: &str) -> String {
+pub fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 

@@ -16,7 +16,7 @@ use super::session::{Ask, Effect, Failed, Session};
 use super::{Call, CallOutcome, PlatformError, unsupported};
 use crate::http::Method;
 use crate::wire::{ActionType, ErrorCode};
-pub(super) use columns::{Source, read_text};
+pub(super) use columns::{Source, plain, read_text};
 use columns::{columns, paragraph, rich_text, wanted};
 pub(super) use image::{shows, writable};
 pub(super) use lookup::{blocks, find_written};
@@ -43,6 +43,11 @@ fn database(session: &Session, data: &Data<'_>) -> Result<String, PlatformError>
 
 /// The data sources of a database id, or the one with this id.
 async fn sources(session: &Session, id: &str) -> Result<Vec<String>, PlatformError> {
+    sources_of(session, id).await.map(|(_, ids)| ids)
+}
+
+/// The same with the database's title, which is empty when the id is a data source's.
+pub(super) async fn sources_of(session: &Session, id: &str) -> Result<(String, Vec<String>), PlatformError> {
     match session.ask(Ask::get("databases.retrieve", session.at(&["databases", id]))).await {
         Ok(database) => {
             let list = database["data_sources"].as_array().cloned().unwrap_or_default();
@@ -50,11 +55,11 @@ async fn sources(session: &Session, id: &str) -> Result<Vec<String>, PlatformErr
             if ids.is_empty() {
                 return Err(session.invalid(format!("Notion database {id} has no data source this connection can see")));
             }
-            Ok(ids)
+            Ok((read_text(&database["title"]), ids))
         }
         // It may be the id of a data source itself.
         Err(failed) if failed.error.code == ErrorCode::NotFound => match source(session, id).await {
-            Ok(_) => Ok(vec![id.to_string()]),
+            Ok(_) => Ok((String::new(), vec![id.to_string()])),
             Err(_) => Err(failed.error),
         },
         Err(failed) => Err(failed.error),

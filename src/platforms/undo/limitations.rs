@@ -94,6 +94,11 @@ const fn row(platform: Platform, action_type: ActionType) -> (Reversibility, &'s
             "The cells are written back as they were before, formulas and number formats too.",
             "Only while they hold what the action wrote; notes and colours are not touched.",
         ),
+        (Platform::Sheets, Delete) => (
+            PartiallyReversible,
+            "The row is put in again where it was, with values, formulas, formats and notes; formulas elsewhere are repaired.",
+            "Only while the rows around it have not moved; merged cells and named ranges that shrank stay as they are.",
+        ),
         (Platform::Sheets, Log) => (
             NothingToUndo,
             "Nothing: the entry stays.",

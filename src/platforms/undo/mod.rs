@@ -8,6 +8,7 @@ mod drive;
 mod guard;
 mod limitations;
 mod notion;
+mod rows;
 mod sheets;
 mod slack;
 mod trello;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fields::Data;
-use super::{Call, Clients, PlatformError, validate};
+use super::{Call, Clients, PlatformError, sheets_row, validate};
 use crate::wire::{ActionType, ErrorCode, Platform, Reversibility, Time};
 pub use limitations::{limitations, reversibility};
 
@@ -148,7 +149,7 @@ pub const fn overwrites(platform: Platform, action_type: ActionType) -> bool {
         Platform::Notion | Platform::Trello | Platform::Drive => {
             matches!(action_type, ActionType::Update | ActionType::Delete)
         }
-        Platform::Sheets => matches!(action_type, ActionType::Update),
+        Platform::Sheets => matches!(action_type, ActionType::Update | ActionType::Delete),
         Platform::Slack => false,
     }
 }
@@ -161,6 +162,7 @@ pub fn plan(done: &Done) -> UndoPlan {
         (Platform::Trello, _) => trello::plan(done),
         (Platform::Slack, _) => slack::plan(done),
         (Platform::Drive, _) => drive::plan(done),
+        (Platform::Sheets, ActionType::Delete) => rows::plan(done),
         (Platform::Sheets, _) => sheets::plan(done),
     }
 }
@@ -175,6 +177,7 @@ pub fn by_hand(done: &Done) -> Vec<String> {
             Platform::Notion => notion::by_hand(done),
             Platform::Trello => trello::by_hand(done),
             Platform::Drive => drive::by_hand(done),
+            Platform::Sheets if done.action_type == ActionType::Delete => rows::by_hand(done),
             Platform::Sheets => sheets::by_hand(done),
             Platform::Slack => Vec::new(),
         },
@@ -210,6 +213,7 @@ impl Clients {
             Platform::Notion => notion::before(&session, call.action_type, &data).await?,
             Platform::Trello => trello::before(&session, call.action_type, &data).await?,
             Platform::Drive => drive::before(&session, call.action_type, &data).await?,
+            Platform::Sheets if call.action_type == ActionType::Delete => sheets_row::before(&session, &data).await?,
             Platform::Sheets => sheets::before(&session, &data).await?,
             Platform::Slack => return Ok(None),
         };
@@ -231,9 +235,16 @@ impl Clients {
             Platform::Notion => notion::undo(&session, done, force).await,
             Platform::Trello => trello::undo(&session, done, force).await,
             Platform::Drive => drive::undo(&session, done, force).await,
+            Platform::Sheets if done.action_type == ActionType::Delete => rows::undo(&session, done, force).await,
             Platform::Sheets => sheets::undo(&session, done, force).await,
             Platform::Slack => Err(only_a_person(&plan, done.platform)),
         }
+    }
+
+    /// Corrects a message that was sent by hand: [`Clients::undo`] leaves that to a person, because a workflow's messages
+    /// are not one person's to correct.
+    pub async fn correct(&self, done: &Done, timeout: Duration) -> Result<Undone, PlatformError> {
+        slack::correct(&self.session(Platform::Slack, timeout), done).await
     }
 
     /// Looks how the object of an action is now. Changes nothing.
@@ -250,6 +261,7 @@ impl Clients {
             Platform::Trello => trello::inspect(&session, done).await,
             Platform::Slack => slack::inspect(&session, done).await,
             Platform::Drive => drive::inspect(&session, done).await,
+            Platform::Sheets if done.action_type == ActionType::Delete => rows::inspect(&session, done).await,
             Platform::Sheets => sheets::inspect(&session, done).await,
         }
     }

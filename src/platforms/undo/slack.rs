@@ -1,12 +1,14 @@
-//! Slack: nothing is undone by a machine. A person sends a correction.
+//! Slack: what was read cannot be unread. A workflow's rollback leaves the correction to a person; who sent a message by
+//! hand and takes it back has it corrected.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::super::Delivery;
 use super::super::session::Session;
-use super::super::slack::at;
+use super::super::slack::{at, read, write};
 use super::guard::shown;
-use super::{Done, PlatformError, Seen, UndoPlan, Way};
-use crate::wire::ActionType;
+use super::{Done, PlatformError, Seen, UndoPlan, Undone, Way};
+use crate::wire::{ActionType, ErrorCode};
 
 /// What a correction says, in the runbook's words.
 const CORRECTION: &str = "Previous notification was in error, please disregard";
@@ -51,6 +53,54 @@ pub fn plan(done: &Done) -> UndoPlan {
     UndoPlan::new(done, label, what, Way::Manual(lines))
 }
 
+/// Says on a message that it was in error: in the message itself, or in its thread where Slack does not let it be
+/// edited any more. Whoever has read it sees the correction where they read it.
+pub async fn correct(session: &Session, done: &Done) -> Result<Undone, PlatformError> {
+    let (channel, ts) = (done.id("channel").unwrap_or_default(), done.id("ts").unwrap_or_default());
+    let Some(message) = at(session, channel, ts).await? else {
+        return Ok(Undone::Already(format!("channel {channel} has no message {ts}")));
+    };
+    let text = message["text"].as_str().unwrap_or_default();
+    if text.contains(CORRECTION) {
+        return Ok(Undone::Already(format!("message {ts} says that it was in error")));
+    }
+    if let Some(answer) = in_thread(session, channel, ts).await? {
+        return Ok(Undone::Already(format!("message {answer} in its thread says that it was in error")));
+    }
+    let struck: Vec<String> =
+        text.lines().map(|line| if line.is_empty() { String::new() } else { format!("~{line}~") }).collect();
+    let body = json!({"channel": channel, "ts": ts, "text": format!("{}\n_{CORRECTION}_", struck.join("\n"))});
+    let refused = |error: &PlatformError| {
+        matches!(error.code, ErrorCode::PermissionDenied | ErrorCode::ValidationError | ErrorCode::UnknownError)
+            && error.delivery == Delivery::NotDelivered
+    };
+    match write(session, "chat.update", body).await {
+        Ok(_) => {}
+        Err(error) if refused(&error) => {
+            write(session, "chat.postMessage", json!({"channel": channel, "thread_ts": ts, "text": CORRECTION}))
+                .await?;
+        }
+        Err(error) => return Err(error),
+    }
+    let now = at(session, channel, ts).await?;
+    if now.is_some_and(|m| m["text"].as_str().is_some_and(|text| text.contains(CORRECTION))) {
+        return Ok(Undone::Confirmed(format!("message {ts} says now that it was in error")));
+    }
+    Ok(match in_thread(session, channel, ts).await? {
+        Some(answer) => Undone::Confirmed(format!("message {answer} in its thread says that it was in error")),
+        None => Undone::StillStands(format!("message {ts} stands without a correction")),
+    })
+}
+
+/// The correction in a message's thread, if one is there.
+async fn in_thread(session: &Session, channel: &str, ts: &str) -> Result<Option<String>, PlatformError> {
+    let query = [("channel", channel), ("ts", ts), ("limit", "200")];
+    let answer = read(session, "conversations.replies", &query).await?;
+    let replies = answer["messages"].as_array().into_iter().flatten().filter(|m| m["ts"] != ts);
+    let mut corrections = replies.filter(|m| m["text"].as_str().is_some_and(|text| text.contains(CORRECTION)));
+    Ok(corrections.next().and_then(|m| Some(m["ts"].as_str()?.to_string())))
+}
+
 /// A word of a command line: `#` would begin a comment.
 fn word(channel: &str) -> String {
     let plain = channel.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -93,7 +143,6 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn channels_by_name_are_quoted_on_command_lines() {

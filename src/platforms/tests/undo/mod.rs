@@ -1,5 +1,6 @@
 //! Undoing against the simulators: what an object held before is what it holds afterwards, with one write.
 
+mod rows;
 mod since;
 
 use super::super::session::{Ask, Effect, Payload};
