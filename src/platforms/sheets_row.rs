@@ -1,8 +1,8 @@
 //! One row of a sheet: whether it is still the row that was meant, taking it out, and putting it in again.
 //!
-//! Rows have no ids and move under others' edits. What was seen is therefore part of the action: the row's cells, those
-//! of the row below, and how many rows there were. With these three it can be told at any time whether the row is
-//! still there, was taken out, or moved.
+//! Rows have no ids and move under others' edits. What was seen is therefore part of the action: the cells of the row and
+//! of its two neighbours, and how many rows there were. With these it can be told at any time whether the row is still
+//! there, was taken out, or moved. Formulas change when rows move, so they are compared without their references.
 
 use std::sync::LazyLock;
 
@@ -33,6 +33,8 @@ pub struct Row {
     pub number: u64,
     /// What was entered into its cells, formulas as text; trailing empty cells left out.
     pub cells: Vec<Value>,
+    /// The same of the row above; nothing for the first.
+    pub above: Vec<Value>,
     /// The same of the row below.
     pub below: Vec<Value>,
     /// How many rows the tab has.
@@ -57,7 +59,7 @@ impl Row {
             "spreadsheetId": self.spreadsheet,
             "sheet": self.tab,
             "row": self.number,
-            "was": {"cells": self.cells, "below": self.below, "rows": self.rows},
+            "was": {"above": self.above, "cells": self.cells, "below": self.below, "rows": self.rows},
         })
     }
 
@@ -68,6 +70,7 @@ impl Row {
             spreadsheet: spreadsheet(session, data)?,
             tab: data.text("sheet").unwrap_or_default().to_string(),
             number: data.count("row").unwrap_or_default(),
+            above: cells("above"),
             cells: cells("cells"),
             below: cells("below"),
             rows: was["rows"].as_u64().unwrap_or_default(),
@@ -76,16 +79,25 @@ impl Row {
 
     /// Where the row is, by what is at its place now.
     fn place(&self, now: &Row) -> Place {
-        let same = |a: &[Value], b: &[Value]| a == b;
-        let twins = same(&self.cells, &self.below);
-        if same(&now.cells, &self.cells) && same(&now.below, &self.below) && !(twins && now.rows < self.rows) {
+        let twins = alike(&self.cells, &self.below);
+        let fewer = now.rows < self.rows;
+        if alike(&now.cells, &self.cells) && alike(&now.below, &self.below) && !(twins && fewer) {
             Place::There
-        } else if same(&now.cells, &self.below) && (!twins || now.rows < self.rows) {
+        } else if alike(&now.above, &self.above) && alike(&now.cells, &self.below) && (!twins || fewer) {
             Place::Gone
         } else {
             Place::Moved
         }
     }
+}
+
+/// Whether two rows hold the same, whatever rows their formulas refer to.
+fn alike(a: &[Value], b: &[Value]) -> bool {
+    let plain = |cell: &Value| match cell.as_str() {
+        Some(formula) if formula.starts_with('=') => Value::from(skeleton(formula)),
+        _ => cell.clone(),
+    };
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || plain(a) == plain(b))
 }
 
 /// A tab of a spreadsheet.
@@ -132,14 +144,24 @@ fn quoted(tab: &str) -> String {
 /// A row as it is now.
 pub(super) async fn read(session: &Session, id: &str, tab: &Tab, number: u64) -> Result<Row, PlatformError> {
     // A range beyond the grid is refused.
-    let last = (number + 1).min(tab.rows.max(number));
-    let range = format!("{}!{number}:{last}", quoted(&tab.title));
+    let (first, last) = ((number - 1).max(1), (number + 1).min(tab.rows));
+    let range = format!("{}!{first}:{last}", quoted(&tab.title));
     let url = session.at_with(&["spreadsheets", id, "values", &range], &[("valueRenderOption", "FORMULA")]);
     let answer = session.ask(Ask::get("values.get", url)).await?;
-    let mut rows = answer["values"].as_array().into_iter().flatten();
-    let mut next = || trimmed(rows.next().and_then(Value::as_array).cloned().unwrap_or_default());
-    let (cells, below) = (next(), next());
-    Ok(Row { spreadsheet: id.to_string(), tab: tab.title.clone(), number, cells, below, rows: tab.rows })
+    let at = |row: u64| {
+        let place = row.checked_sub(first).filter(|_| row > 0).and_then(|at| usize::try_from(at).ok());
+        let cells = place.and_then(|at| answer["values"].get(at)?.as_array().cloned());
+        trimmed(cells.unwrap_or_default())
+    };
+    Ok(Row {
+        spreadsheet: id.to_string(),
+        tab: tab.title.clone(),
+        number,
+        above: at(number - 1),
+        cells: at(number),
+        below: at(number + 1),
+        rows: tab.rows,
+    })
 }
 
 /// Without the empty cells at its end.
@@ -153,11 +175,10 @@ fn trimmed(mut cells: Vec<Value>) -> Vec<Value> {
 /// Where the meant row is now, with how it looks at its place.
 async fn find(session: &Session, meant: &Row) -> Result<(Place, Row, Tab), PlatformError> {
     let tab = tab_named(session, &meant.spreadsheet, &meant.tab).await?;
-    if meant.number > tab.rows {
-        let empty = Row { cells: Vec::new(), below: Vec::new(), rows: tab.rows, ..meant.clone() };
-        // The last row was taken out.
-        let place = if meant.number == meant.rows && tab.rows < meant.rows { Place::Gone } else { Place::Moved };
-        return Ok((place, empty, tab));
+    // One more than there are is the place of a last row that was taken out.
+    if meant.number > tab.rows + 1 || tab.rows == 0 {
+        let (above, cells, below) = Default::default();
+        return Ok((Place::Moved, Row { above, cells, below, rows: tab.rows, ..meant.clone() }, tab));
     }
     let now = read(session, &meant.spreadsheet, &tab, meant.number).await?;
     Ok((meant.place(&now), now, tab))
@@ -345,7 +366,7 @@ pub(super) async fn insert(
         (Place::There, left) => {
             Back::Now(format!("{name} holds what it held before; {left} formulas were changed since"))
         }
-        _ if now.cells == meant.cells => Back::Now(format!("{name} holds what it held before")),
+        _ if alike(&now.cells, &meant.cells) => Back::Now(format!("{name} holds what it held before")),
         _ => Back::Not(format!("{name} holds {}", shown(&now.cells))),
     })
 }
@@ -394,23 +415,27 @@ pub fn shown(cells: &[Value]) -> String {
 mod tests {
     use super::*;
 
-    fn row(cells: &[&str], below: &[&str], rows: u64) -> Row {
-        let values = |cells: &[&str]| cells.iter().map(|c| Value::from(*c)).collect();
-        Row { spreadsheet: "s".into(), tab: "Log".into(), number: 5, cells: values(cells), below: values(below), rows }
+    /// Row 5 with its neighbours, of so many.
+    fn row(above: &str, cells: &str, below: &str, rows: u64) -> Row {
+        let [above, cells, below] = [above, cells, below].map(|cell| vec![Value::from(cell)]);
+        Row { spreadsheet: "s".into(), tab: "Log".into(), number: 5, above, cells, below, rows }
     }
 
     #[test]
     fn a_row_is_there_gone_or_moved() {
-        let meant = row(&["a"], &["b"], 10);
-        assert_eq!(meant.place(&row(&["a"], &["b"], 10)), Place::There);
-        assert_eq!(meant.place(&row(&["a"], &["b"], 12)), Place::There, "rows were appended below");
-        assert_eq!(meant.place(&row(&["b"], &["c"], 9)), Place::Gone);
-        assert_eq!(meant.place(&row(&["x"], &["a"], 11)), Place::Moved);
-        assert_eq!(meant.place(&row(&["a2"], &["b"], 10)), Place::Moved);
+        let meant = row("a", "b", "c", 10);
+        assert_eq!(meant.place(&row("a", "b", "c", 12)), Place::There, "rows were appended below");
+        assert_eq!(meant.place(&row("a", "c", "d", 9)), Place::Gone);
+        assert_eq!(meant.place(&row("b", "c", "d", 9)), Place::Moved, "a row above was taken out");
+        assert_eq!(meant.place(&row("x", "a", "b", 11)), Place::Moved);
+        assert_eq!(meant.place(&row("a", "b2", "c", 10)), Place::Moved);
         // Twins are told apart by the number of rows alone.
-        let twin = row(&["a"], &["a"], 10);
-        assert_eq!(twin.place(&row(&["a"], &["a"], 10)), Place::There);
-        assert_eq!(twin.place(&row(&["a"], &["a"], 9)), Place::Gone);
+        let twin = row("a", "b", "b", 10);
+        assert_eq!(twin.place(&row("a", "b", "b", 10)), Place::There);
+        assert_eq!(twin.place(&row("a", "b", "b", 9)), Place::Gone);
+        // What formulas refer to moves with the rows.
+        let formula = row("a", "b", "=D5*2", 10);
+        assert_eq!(formula.place(&row("a", "=#REF!*2", "d", 9)), Place::Gone);
     }
 
     #[test]

@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn an_id_says_when_the_card_was_made() {
-        assert_eq!(made("5f0000000000000000000001").to_string(), "2020-07-04T04:03:28.000Z");
+        assert_eq!(made("5f0000000000000000000001").to_string(), "2020-07-04T04:05:20.000Z");
         assert_eq!(made("x"), Time(0));
     }
 }
