@@ -164,5 +164,5 @@ fn a_damaged_file_is_refused_in_words() {
     let error = World::try_open(&folder).unwrap_err();
     let text = crate::error::Explained::from_error(&error).to_text();
     assert!(text.contains("the database is damaged"), "{text}");
-    assert!(text.contains("hint: stop the service, keep the file"), "{text}");
+    assert!(text.contains("hint: there is no backup: keep a copy of the file"), "{text}");
 }
