@@ -18,6 +18,10 @@ use crate::wire::Time;
 /// Writers are out of order by this much at most, or the order is not relied on.
 pub const SLACK: Duration = Duration::from_secs(5);
 
+/// Places of a file whose times are compared before its order is relied on, and the bytes that each may read.
+const SAMPLES: u64 = 16;
+const SAMPLE: u64 = 64 * 1024;
+
 /// What was read and what could not be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -111,9 +115,10 @@ impl<'q> Scan<'q> {
         range: Range<u64>,
         each: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
     ) -> io::Result<()> {
+        let whole = self.is_whole(file, &range)?;
         let start = match self.since {
-            Some(since) => self.first_not_before(file, range.clone(), since.minus(SLACK))?,
-            None => range.start,
+            Some(since) if !whole => self.first_not_before(file, range.clone(), since.minus(SLACK))?,
+            _ => range.start,
         };
         let mut newest = None::<Time>;
         let mut blocks = Forward::new(Stretch { file, at: start, end: range.end }, start);
@@ -126,7 +131,7 @@ impl<'q> Scan<'q> {
                     self.account.disorder = true;
                 }
                 newest = newest.max(Some(first));
-                if !self.account.disorder && self.until.is_some_and(|until| first >= until + SLACK) {
+                if !whole && !self.account.disorder && self.until.is_some_and(|until| first >= until + SLACK) {
                     broke = true;
                     break;
                 }
@@ -156,6 +161,7 @@ impl<'q> Scan<'q> {
         range: Range<u64>,
         each: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
     ) -> io::Result<()> {
+        let whole = self.is_whole(file, &range)?;
         let mut oldest = None::<Time>;
         let mut blocks = Backward::new(file, range.start, range.end);
         while let Some(block) = blocks.next_block()? {
@@ -167,12 +173,32 @@ impl<'q> Scan<'q> {
                 self.account.disorder = true;
             }
             oldest = Some(oldest.map_or(first, |oldest| oldest.min(first)));
-            if !self.account.disorder && self.since.is_some_and(|since| first < since.minus(SLACK)) {
+            if !whole && !self.account.disorder && self.since.is_some_and(|since| first < since.minus(SLACK)) {
                 break;
             }
         }
         self.account.unreadable += blocks.too_long;
         Ok(())
+    }
+
+    /// Whether a window is looked for in all of a file: it is short, or two processes wrote into it or its clock was set
+    /// back, as samples of it show. What is out of order only between two samples is met while reading, or not at all.
+    fn is_whole(&mut self, file: &File, range: &Range<u64>) -> io::Result<bool> {
+        let length = range.end - range.start;
+        if self.since.is_none() && self.until.is_none() || length <= SAMPLES * SAMPLE {
+            return Ok(true);
+        }
+        let mut newest = None::<Time>;
+        for sample in 0..SAMPLES {
+            let at = range.start + (length - SAMPLE) / (SAMPLES - 1) * sample;
+            let Some((_, time)) = self.probe(file, at, at + SAMPLE)? else { continue };
+            if newest.is_some_and(|newest| time < newest.minus(SLACK)) {
+                self.account.disorder = true;
+                return Ok(true);
+            }
+            newest = newest.max(Some(time));
+        }
+        Ok(false)
     }
 
     /// The beginning of a line before which everything is older than `moment`, as far as the order goes.

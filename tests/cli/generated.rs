@@ -6,7 +6,7 @@ use std::process::Command;
 
 use opsctl::commands::completions::Shell;
 
-use crate::world::{World, repository};
+use crate::world::{World, has, repository};
 
 #[track_caller]
 fn compare(path: &Path, text: &str) {
@@ -47,15 +47,6 @@ fn the_manual_is_written_to_a_directory() {
     assert_eq!(done.stderr, format!("{} pages written to pages\n", pages.len()));
     assert_eq!(world.read("pages/opsctl.1"), pages[0].1);
     world.line("man banana").run().code(2);
-}
-
-/// Whether a program is there; a test that needs it says so and passes without it.
-fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    if !found {
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: no {program}\n").as_bytes());
-    }
-    found
 }
 
 /// What a shell offers after these words, by its own completion machinery.

@@ -11,6 +11,7 @@ mod generated;
 mod guard;
 mod logs;
 mod looks;
+mod oddities;
 mod orchestrator;
 mod serve;
 mod service;

@@ -61,6 +61,15 @@ impl Drop for World {
     }
 }
 
+/// Whether a program is there; a test that needs it says so and passes without it.
+pub fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: no {program}\n").as_bytes());
+    }
+    found
+}
+
 /// A command to run.
 pub struct Run {
     command: Command,
