@@ -81,9 +81,11 @@ impl Row {
     fn place(&self, now: &Row) -> Place {
         let twins = alike(&self.cells, &self.below);
         let fewer = now.rows < self.rows;
-        if alike(&now.cells, &self.cells) && alike(&now.below, &self.below) && !(twins && fewer) {
+        let (above, below) = (alike(&now.above, &self.above), alike(&now.below, &self.below));
+        // One neighbour is enough: rows are appended to a log, and others are edited, all the time.
+        if alike(&now.cells, &self.cells) && (above || below) && !(twins && fewer) {
             Place::There
-        } else if alike(&now.above, &self.above) && alike(&now.cells, &self.below) && (!twins || fewer) {
+        } else if above && alike(&now.cells, &self.below) && (!twins || fewer) {
             Place::Gone
         } else {
             Place::Moved
@@ -425,6 +427,7 @@ mod tests {
     fn a_row_is_there_gone_or_moved() {
         let meant = row("a", "b", "c", 10);
         assert_eq!(meant.place(&row("a", "b", "c", 12)), Place::There, "rows were appended below");
+        assert_eq!(meant.place(&row("a", "b", "edited", 10)), Place::There);
         assert_eq!(meant.place(&row("a", "c", "d", 9)), Place::Gone);
         assert_eq!(meant.place(&row("b", "c", "d", 9)), Place::Moved, "a row above was taken out");
         assert_eq!(meant.place(&row("x", "a", "b", 11)), Place::Moved);
