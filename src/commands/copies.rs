@@ -206,9 +206,11 @@ impl Report for Found {
             let kept = &set.keep;
             table.row(["KEEP", &kept.title, &page.time(kept.created), &kept.id, ""]);
             for copy in &set.copies {
+                // The one that stays is in the line above.
+                let evidence = copy.evidence.replace(&format!(" as {}", kept.id), "");
                 let (word, why) = match &copy.review {
-                    Some(why) => ("REVIEW", format!("{}; {why}", copy.evidence)),
-                    None => ("COPY", copy.evidence.clone()),
+                    Some(why) => ("REVIEW", format!("{evidence}; {why}")),
+                    None => ("COPY", evidence),
                 };
                 table.row([word, &copy.title, &page.time(copy.created), &copy.id, &why]);
             }
