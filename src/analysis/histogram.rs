@@ -126,6 +126,64 @@ mod tests {
         }
     }
 
+    /// The same numbers every time, evenly between 0 and 1.
+    fn numbers(mut seed: u64) -> impl Iterator<Item = f64> {
+        std::iter::repeat_with(move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 11) as f64 / (1_u64 << 53) as f64
+        })
+    }
+
+    /// Whatever the durations and however they are spread over histograms, each quantile of all of them is within the
+    /// stated error of the exact one.
+    #[test]
+    fn any_quantile_of_any_durations_is_within_the_documented_error() {
+        let mut random = numbers(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..400 {
+            let mut next = || random.next().unwrap();
+            let (count, spread, base) = (1 + (next() * 3000.0) as usize, next() * 6.0, 0.1 * 10_f64.powf(next() * 4.0));
+            let two_peaks = next() < 0.5;
+            let mut parts = vec![Histogram::default(); 1 + (next() * 7.0) as usize];
+            let mut exact: Vec<f64> = (0..count)
+                .map(|_| {
+                    let peak = if two_peaks && next() < 0.3 { 40.0 } else { 1.0 };
+                    (base * peak * (next() * spread).exp()).min(600_000.0)
+                })
+                .collect();
+            let places = parts.len();
+            for (at, ms) in exact.iter().enumerate() {
+                parts[at % places].add(Duration::from_secs_f64(ms / 1000.0));
+            }
+            let mut all = Histogram::default();
+            // By way of the bytes that are stored.
+            parts.iter().for_each(|part| all.merge_bytes(&part.to_bytes()));
+            exact.sort_by(f64::total_cmp);
+            for q in [next(), 0.5, 0.95, 0.99, 1.0] {
+                let want = exact[((count as f64 * q).ceil() as usize).clamp(1, count) - 1];
+                let got = all.quantile(q).unwrap();
+                // A duration is cut to whole nanoseconds, a millionth of the shortest.
+                let error = (got - want).abs() / want;
+                assert!(error <= MAX_RELATIVE_ERROR + 1e-5, "p{q} of {count}: {got} instead of {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn ten_million_durations_take_no_more_room_than_one() {
+        const COUNT: u64 = 10_000_000;
+        let mut histogram = Histogram::default();
+        // Each of 1 to 10 million microseconds once, in an order that jumps about: 7,368,787 has no factor of theirs.
+        (0..COUNT).for_each(|i| histogram.add(Duration::from_micros(i * 7_368_787 % COUNT + 1)));
+        for q in [0.5, 0.95, 0.99] {
+            let (got, want) = (histogram.quantile(q).unwrap(), COUNT as f64 * q / 1000.0);
+            assert!((got - want).abs() <= want * (MAX_RELATIVE_ERROR + 1e-6), "p{q}: {got} instead of {want}");
+        }
+        assert_eq!(std::mem::size_of_val(&histogram), 158 * 8);
+        assert!(histogram.to_bytes().len() < 158 * 5, "and few bytes on disk");
+    }
+
     #[test]
     fn the_range_covers_the_longest_try() {
         let end = LOWEST_MS * GAMMA.powi(BUCKETS as i32);

@@ -16,6 +16,7 @@ pub mod histogram;
 pub mod limited;
 pub mod lines;
 pub mod maintenance;
+pub mod monthly;
 pub mod performance;
 pub mod queries;
 pub mod retries;

@@ -275,6 +275,12 @@ impl Orchestrator {
         self.get(&query("/admin/v1/metrics/history", &pairs)).await
     }
 
+    /// Changes that were asked for, newest first, refused ones included.
+    pub async fn audit(&self, since: Option<Time>, until: Option<Time>, limit: u64) -> anyhow::Result<AuditLog> {
+        let pairs = [("since", word(since)), ("until", word(until)), ("limit", Some(limit.to_string()))];
+        self.get(&query("/admin/v1/audit", &pairs)).await
+    }
+
     /// Errors, newest first.
     pub async fn errors(&self, filter: &ErrorFilter) -> anyhow::Result<ErrorLog> {
         let path = query(

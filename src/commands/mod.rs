@@ -32,6 +32,7 @@ pub mod executor;
 pub mod google;
 pub mod history;
 pub mod idempotency;
+pub mod issues;
 pub mod logs;
 pub mod maintenance;
 pub mod man;
@@ -40,6 +41,7 @@ mod monitoring;
 pub mod notion;
 pub mod queue;
 pub mod rate_limits;
+pub mod report;
 pub mod restart;
 pub mod restore;
 pub mod rollback;
@@ -113,6 +115,8 @@ commands! {
     "logs" => Logs(verbs logs::Verb),
     "analyze" => Analyze(verbs analyze::Verb),
     "benchmark" => Benchmark(alone benchmark::BenchmarkArgs),
+    "report" => Report(verbs report::Verb),
+    "issues" => Issues(verbs issues::Verb),
     "docs" => Docs(verbs docs::Verb),
     "test" => Test(verbs test::Verb),
     "validate" => Validate(verbs validate::Verb),

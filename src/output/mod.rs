@@ -3,6 +3,7 @@
 //! stdout is the answer, stderr the conversation. Everything is rendered to text first, passes the redaction filter,
 //! and is written in one go; a reader that goes away ends the writing quietly and is not an error.
 
+pub mod document;
 mod page;
 mod progress;
 mod records;

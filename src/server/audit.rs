@@ -27,14 +27,14 @@ impl Audit {
         self.journal.append(record).await
     }
 
-    /// The newest records, newest first. Lines that cannot be read (torn by a crash) are passed over.
-    pub async fn read(&self, since: Option<Time>, limit: usize) -> io::Result<AuditLog> {
+    /// The newest records between two moments, newest first. Lines that cannot be read (torn by a crash) are passed over.
+    pub async fn read(&self, since: Option<Time>, until: Option<Time>, limit: usize) -> io::Result<AuditLog> {
         let path = self.journal.path().to_owned();
         let read = move || -> io::Result<AuditLog> {
             let mut newest = VecDeque::with_capacity(limit.min(1024));
             for line in BufReader::new(std::fs::File::open(path)?).lines() {
                 let Ok(record) = serde_json::from_str::<AuditRecord>(&line?) else { continue };
-                if since.is_some_and(|t| record.at < t) {
+                if since.is_some_and(|t| record.at < t) || until.is_some_and(|t| record.at >= t) {
                     continue;
                 }
                 if newest.len() == limit {

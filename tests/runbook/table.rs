@@ -198,6 +198,11 @@ const TOOLS: &[Line] = &[
     line("analyze:capacity --since 30d", Has(&["from", "to", "keptSince", "resources", "beyond"]))
         .holds(|a| some(a, "/resources")),
     line("analyze:failures", Has(FAILURES)),
+    line(
+        "report:monthly --month last",
+        Has(&["month", "trend", "days", "platforms", "incidents", "capacity", "changes"]),
+    ),
+    line("issues:export --since 30d", Has(&["patterns", "errors", "resolutions", "changes", "source"])),
     line("analyze:fallbacks --since 7d", Has(&["pairs", "total", "executed", "since", "source"])),
     line("analyze:queries --platform notion", Has(&["platforms", "mostRepeated", "cacheTtlMs", "source"])),
     line("analyze:retries --since 30d", Has(&["attempts", "platforms", "maxRetries", "advice", "source"]))

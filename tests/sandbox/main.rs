@@ -1,6 +1,7 @@
 //! Sandboxes as a user starts, breaks and stops them, each in a home of its own.
 
 mod corruption;
+mod reports;
 mod workflows;
 #[path = "../cli/world.rs"]
 #[allow(dead_code)]

@@ -42,7 +42,7 @@ impl Sandbox {
     }
 
     /// Brings issue 4 about; gives its workflow.
-    fn failed_rollback(&self) -> String {
+    pub(super) fn failed_rollback(&self) -> String {
         self.run("sandbox scenario issue-4").code(0);
         self.placeholder("workflowId")
     }

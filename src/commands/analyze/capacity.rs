@@ -38,8 +38,7 @@ pub struct CapacityArgs {
 
 pub(super) async fn run(app: &App, args: CapacityArgs) -> anyhow::Result<Outcome> {
     let orchestrator = app.orchestrator().await?;
-    // The first answer moves the clock to the service's.
-    let limits = limits(orchestrator).await?;
+    // Not earlier: finding the orchestrator moves the clock to the sandbox's.
     let now = app.now();
     let (since, until) = (args.since.resolve_here(now)?, args.until.resolve(app)?.unwrap_or(now));
     if since >= until {
@@ -48,6 +47,7 @@ pub(super) async fn run(app: &App, args: CapacityArgs) -> anyhow::Result<Outcome
             .hint("write --since 30d, or an --until that is later")
             .into());
     }
+    let limits = limits(orchestrator).await?;
     let history = orchestrator.history(since, until, Bucket::Hour).await?;
     let capacity = capacity(&history, &limits);
     if capacity.kept_since > since {

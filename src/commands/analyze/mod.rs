@@ -56,31 +56,31 @@ impl Verb {
 
 /// Which lines a question is put to.
 #[derive(Args, Clone, Debug)]
-struct LogArgs {
+pub(super) struct LogArgs {
     /// Before this; written as --since
     #[arg(long, value_name = "TIME")]
-    until: Option<Since>,
+    pub(super) until: Option<Since>,
 
     /// Read this file or folder, with what was rotated; - for standard input
     #[arg(long, value_name = "PATH")]
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
 
     #[command(flatten)]
-    stale: StaleArgs,
+    pub(super) stale: StaleArgs,
 }
 
 /// A log to put questions to.
-struct Asked {
+pub(super) struct Asked {
     place: Place,
     log: LogName,
-    since: Time,
-    until: Time,
+    pub(super) since: Time,
+    pub(super) until: Time,
     stale: StaleArgs,
 }
 
 impl LogArgs {
     /// Finds the log and the window.
-    async fn find(&self, app: &App, log: LogName, since: &Since) -> anyhow::Result<Asked> {
+    pub(super) async fn find(&self, app: &App, log: LogName, since: &Since) -> anyhow::Result<Asked> {
         // First, because it moves the clock to the sandbox's.
         let place = place::find(app, log, self.file.as_deref()).await;
         let now = app.now();
@@ -98,13 +98,13 @@ impl LogArgs {
 
 impl Asked {
     /// What is asked for in the window.
-    fn filter(&self, platform: Option<Platform>, filters: &[&str]) -> LineFilter {
+    pub(super) fn filter(&self, platform: Option<Platform>, filters: &[&str]) -> LineFilter {
         let filters = filters.iter().map(ToString::to_string).collect();
         LineFilter { since: Some(self.since), until: Some(self.until), platform, filters, ..LineFilter::default() }
     }
 
     /// Puts the question to every line that fits, and says what was read.
-    async fn put<Q: Question + Send + 'static>(
+    pub(super) async fn put<Q: Question + Send + 'static>(
         &self,
         app: &App,
         filter: &LineFilter,
@@ -114,12 +114,12 @@ impl Asked {
     }
 
     /// What was read, for the person.
-    fn told(&self, app: &App, source: &LogSource, filter: &LineFilter) {
+    pub(super) fn told(&self, app: &App, source: &LogSource, filter: &LineFilter) {
         app.note(place::told(source, &self.place, filter, app.now()));
     }
 
     /// How the answer ends.
-    async fn outcome(&self, app: &App, source: &LogSource) -> Outcome {
+    pub(super) async fn outcome(&self, app: &App, source: &LogSource) -> Outcome {
         self.stale.outcome(app, &self.place, source).await
     }
 }
@@ -184,7 +184,7 @@ fn values<T: Serialize>(rows: &[T]) -> serde_json::Result<Vec<serde_json::Value>
 }
 
 /// `3 TIMEOUT_ERROR, 1 AUTH_ERROR`: counts, most frequent first.
-fn counts<K: std::fmt::Display + Ord>(counts: &std::collections::BTreeMap<K, u64>) -> String {
+pub(super) fn counts<K: std::fmt::Display + Ord>(counts: &std::collections::BTreeMap<K, u64>) -> String {
     let mut counts: Vec<_> = counts.iter().collect();
     counts.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     counts.iter().map(|(key, count)| format!("{count} {key}")).collect::<Vec<_>>().join(", ")

@@ -13,6 +13,7 @@ use crate::commands::args::PlatformArg;
 use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};
+use crate::settings::Since;
 use crate::wire::{ActionBreakdown, ActionBreakdownRow, Platform};
 
 /// Count actions by platform and type
@@ -27,9 +28,9 @@ pub struct ActionsArgs {
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<PlatformArg>,
 
-    /// Length of the window
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = super::parse_window)]
-    since: Duration,
+    /// Not before this: 10m, 2h30m, 03:00, yesterday 22:00, or RFC 3339
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    since: Since,
 
     /// One row for each type
     #[arg(long)]
@@ -41,8 +42,9 @@ pub struct ActionsArgs {
 
 pub(super) async fn actions(app: &App, args: ActionsArgs) -> anyhow::Result<Outcome> {
     let orchestrator = app.orchestrator().await?;
-    let (window, platform, by_type) = (args.since, args.platform.map(|p| p.0), args.breakdown);
+    let (platform, by_type) = (args.platform.map(|p| p.0), args.breakdown);
     app.watch(&args.watch, || async {
+        let window = super::window_since(&args.since, app.now())?;
         let counts = orchestrator.breakdown(window, platform).await?;
         Ok((Counts { counts, window, by_type }, Outcome::Done))
     })

@@ -13,6 +13,7 @@ use crate::commands::args::PlatformArg;
 use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table, percent};
+use crate::settings::Since;
 use crate::wire::Performance;
 
 /// Compare success, call times and waits with the window before
@@ -24,9 +25,9 @@ use crate::wire::Performance;
 /// Example: opsctl metrics performance --since 7d
 #[derive(Args, Debug)]
 pub struct PerformanceArgs {
-    /// Length of the window
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = super::parse_window)]
-    since: Duration,
+    /// Not before this: 10m, 2h30m, 03:00, yesterday 22:00, or RFC 3339
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    since: Since,
 
     /// Only this platform
     #[arg(long, value_name = "PLATFORM")]
@@ -38,8 +39,9 @@ pub struct PerformanceArgs {
 
 pub(super) async fn performance(app: &App, args: PerformanceArgs) -> anyhow::Result<Outcome> {
     let orchestrator = app.orchestrator().await?;
-    let (window, platform) = (args.since, args.platform.map(|p| p.0));
+    let platform = args.platform.map(|p| p.0);
     app.watch(&args.watch, || async {
+        let window = super::window_since(&args.since, app.now())?;
         let performance = orchestrator.performance(window, platform).await?;
         Ok((Beside { performance, window }, Outcome::Done))
     })
@@ -105,7 +107,8 @@ impl Beside {
     }
 }
 
-fn figure(value: Option<f64>, unit: Unit) -> String {
+/// A figure in its unit; nothing where it is not known.
+pub(in crate::commands) fn figure(value: Option<f64>, unit: Unit) -> String {
     match (value, unit) {
         (None, _) => String::new(),
         (Some(ms), Unit::Ms) => text::millis(ms),
@@ -115,7 +118,7 @@ fn figure(value: Option<f64>, unit: Unit) -> String {
 }
 
 /// `+12%`, and points for a rate: a success rate that falls from 98 % to 97 % did not fall by a hundredth of itself.
-fn change(row: &Comparison) -> String {
+pub(in crate::commands) fn change(row: &Comparison) -> String {
     match (row.unit, row.current.zip(row.previous), row.change) {
         (Unit::Rate, Some((now, before)), _) => format!("{:+.1} points", (now - before) * 100.0),
         (Unit::Ms | Unit::Count, _, Some(change)) => format!("{:+.0}%", change * 100.0),

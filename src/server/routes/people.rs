@@ -63,6 +63,9 @@ struct AuditQuery {
     /// Not before.
     #[param(inline)]
     since: Option<Time>,
+    /// Before.
+    #[param(inline)]
+    until: Option<Time>,
     /// At most this many, the newest; 100 unless told.
     #[param(minimum = 1, maximum = 10_000)]
     limit: Option<u64>,
@@ -76,5 +79,5 @@ async fn audit(State(state): State<ServerState>, Query(query): Query<AuditQuery>
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let unreadable =
         |e: std::io::Error| Refusal::new(ErrorCode::UnknownError, format!("the audit log cannot be read: {e}"));
-    state.audit.read(query.since, limit).await.map(Json).map_err(unreadable)
+    state.audit.read(query.since, query.until, limit).await.map(Json).map_err(unreadable)
 }
