@@ -25,6 +25,10 @@ pub struct Endpoints {
     pub google_token: String,
     /// What Google says about an access token.
     pub google_tokeninfo: String,
+    /// IAM, with its version: `https://iam.googleapis.com/v1`.
+    pub google_iam: String,
+    /// PagerDuty's Events API, with its version: `https://events.pagerduty.com/v2`.
+    pub pagerduty: String,
     /// Notion's status feed (Statuspage `status.json`).
     pub status_notion: String,
     /// Trello's status feed (Statuspage `status.json`).
@@ -46,6 +50,8 @@ impl Default for Endpoints {
             sheets: "https://sheets.googleapis.com/v4".into(),
             google_token: "https://oauth2.googleapis.com/token".into(),
             google_tokeninfo: "https://oauth2.googleapis.com/tokeninfo".into(),
+            google_iam: "https://iam.googleapis.com/v1".into(),
+            pagerduty: "https://events.pagerduty.com/v2".into(),
             status_notion: "https://www.notion-status.com/api/v2/status.json".into(),
             status_trello: "https://trello.status.atlassian.com/api/v2/status.json".into(),
             status_slack: "https://slack-status.com/api/v2.0.0/current".into(),
@@ -56,7 +62,7 @@ impl Default for Endpoints {
 
 impl Endpoints {
     /// Every address with its field name.
-    pub fn all(&self) -> [(&'static str, &str); 12] {
+    pub fn all(&self) -> [(&'static str, &str); 14] {
         [
             ("notion", &self.notion),
             ("trello", &self.trello),
@@ -66,6 +72,8 @@ impl Endpoints {
             ("sheets", &self.sheets),
             ("google_token", &self.google_token),
             ("google_tokeninfo", &self.google_tokeninfo),
+            ("google_iam", &self.google_iam),
+            ("pagerduty", &self.pagerduty),
             ("status_notion", &self.status_notion),
             ("status_trello", &self.status_trello),
             ("status_slack", &self.status_slack),

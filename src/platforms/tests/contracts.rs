@@ -1,7 +1,10 @@
-//! Our requests against mocks of the vendors' contracts, which refuse what the contract does not allow.
+//! Our requests against mocks of the vendors' contracts, which refuse what the contract does not allow; and every error
+//! of the contracts, which the mocks answer on demand.
 //!
 //! `OPSCTL_CONTRACT_MOCKS` holds the mocks' addresses as the JSON of [`Endpoints`]. The mocks keep no state and answer
-//! with the contracts' examples, so this checks requests, not results.
+//! with the contracts' examples, so this checks requests and errors, not results. `tests/counterparts/prism.sh` runs it.
+
+mod forced;
 
 use super::super::undo::{Done, Way, plan};
 use super::*;
@@ -27,16 +30,27 @@ async fn undo(clients: &Clients, call: &Call, result: Value, before: Option<Valu
     refused
 }
 
+/// Where the mocks are.
+fn mocks() -> Endpoints {
+    serde_json::from_str(&std::env::var("OPSCTL_CONTRACT_MOCKS").unwrap()).unwrap()
+}
+
+/// Credentials whose tokens come from the mock.
+fn environment_at(endpoints: &Endpoints) -> BTreeMap<String, String> {
+    let mut environment = environment("");
+    let mut key: Value = serde_json::from_str(&environment["GOOGLE_SERVICE_ACCOUNT_KEY"]).unwrap();
+    key["token_uri"] = Value::from(endpoints.google_token.clone());
+    environment.insert("GOOGLE_SERVICE_ACCOUNT_KEY".into(), key.to_string());
+    environment
+}
+
 #[tokio::test]
 #[ignore = "needs mocks of the contracts (Prism) and their addresses in OPSCTL_CONTRACT_MOCKS"]
 async fn every_request_keeps_to_the_contract() {
     use ActionType::*;
     use Platform::*;
-    let endpoints: Endpoints = serde_json::from_str(&std::env::var("OPSCTL_CONTRACT_MOCKS").unwrap()).unwrap();
-    let mut environment = environment("");
-    let mut key: Value = serde_json::from_str(&environment["GOOGLE_SERVICE_ACCOUNT_KEY"]).unwrap();
-    key["token_uri"] = Value::from(endpoints.google_token.clone());
-    environment.insert("GOOGLE_SERVICE_ACCOUNT_KEY".into(), key.to_string());
+    let endpoints = mocks();
+    let mut environment = environment_at(&endpoints);
     let clients = Clients::new(endpoints.clone(), Credentials::from_env(&environment), Clock::system());
 
     let card = "68dcf6a0ddc1b351ef961417";

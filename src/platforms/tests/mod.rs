@@ -108,6 +108,8 @@ impl Stub {
             sheets: format!("{base}/v4"),
             google_token: format!("{base}/token"),
             google_tokeninfo: format!("{base}/tokeninfo"),
+            google_iam: format!("{base}/v1"),
+            pagerduty: format!("{base}/v2"),
             status_notion: format!("{base}/status"),
             status_trello: format!("{base}/status"),
             status_slack: format!("{base}/status"),

@@ -25,15 +25,18 @@ pub enum Api {
     Drive,
     /// Google Sheets.
     Sheets,
-    /// Google's token endpoint.
+    /// Google's token endpoint, and IAM's service account keys.
     Google,
+    /// PagerDuty's events.
+    PagerDuty,
     /// The vendors' status feeds, one path prefix each.
     Status,
 }
 
 impl Api {
     /// All of them.
-    pub const ALL: [Api; 7] = [Api::Notion, Api::Trello, Api::Slack, Api::Drive, Api::Sheets, Api::Google, Api::Status];
+    pub const ALL: [Api; 8] =
+        [Api::Notion, Api::Trello, Api::Slack, Api::Drive, Api::Sheets, Api::Google, Api::PagerDuty, Api::Status];
 
     /// The word used in JSON and paths.
     pub const fn as_str(self) -> &'static str {
@@ -44,6 +47,7 @@ impl Api {
             Api::Drive => "drive",
             Api::Sheets => "sheets",
             Api::Google => "google",
+            Api::PagerDuty => "pagerduty",
             Api::Status => "status",
         }
     }

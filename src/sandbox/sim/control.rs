@@ -228,7 +228,7 @@ async fn revoke(State(Steering { hub, .. }): State<Steering>, Body(which): Body<
 }
 
 async fn mint(State(Steering { hub, .. }): State<Steering>, Body(which): Body<WhichKey>) -> Answer {
-    let value = lock(&hub.keys).mint(which.api);
+    let value = lock(&hub.keys).mint(which.api, hub.clock.now());
     match value {
         Some(value) => Ok(axum::Json(json!({"api": which.api, "value": value}))),
         None => Err(Refused(StatusCode::BAD_REQUEST, format!("{} has no credentials", which.api))),

@@ -18,6 +18,7 @@ use super::google;
 use super::keys::{Caller, Keys};
 use super::limits::{Charge, Exceeded, LimitSettings, Windows};
 use super::notion::{self, Notion};
+use super::pagerduty::{self, PagerDuty};
 use super::sheets::{self, Sheets};
 use super::slack::{self, Slack};
 use super::stats::Stats;
@@ -54,6 +55,7 @@ pub(super) struct Hub {
     pub(super) slack: Mutex<Slack>,
     pub(super) drive: Mutex<Drive>,
     pub(super) sheets: Mutex<Sheets>,
+    pub(super) pagerduty: Mutex<PagerDuty>,
     pub(super) feeds: Mutex<Feeds>,
     pub(super) doors: BTreeMap<Api, Door>,
     /// Turns true when the simulators are to stop.
@@ -140,6 +142,7 @@ impl Hub {
             Api::Drive => lock(&self.drive).handle(call, now),
             Api::Sheets => lock(&self.sheets).handle(call),
             Api::Google => google::handle(&mut lock(&self.keys), call, now),
+            Api::PagerDuty => lock(&self.pagerduty).handle(call, now),
             Api::Status => lock(&self.feeds).handle(call, now),
         };
         flight.count(|stats| stats.done(operation, call.object(), &reply));
@@ -151,10 +154,11 @@ impl Hub {
         match api {
             Api::Notion => notion::authorize(call, &keys),
             Api::Trello => trello::authorize(call, &keys),
-            Api::Slack => slack::authorize(call, &keys),
+            Api::Slack => slack::authorize(call, &keys, now),
             Api::Drive => drive::authorize(call, &keys, operation, now),
             Api::Sheets => sheets::authorize(call, &keys, operation, now),
-            Api::Google | Api::Status => Ok(Caller { subject: String::new(), scopes: Vec::new() }),
+            Api::Google => google::admit(call, &keys, now),
+            Api::PagerDuty | Api::Status => Ok(Caller::nobody()),
         }
     }
 
@@ -172,6 +176,7 @@ impl Hub {
             Api::Slack => lock(&self.slack).charges(limits, call, operation, caller),
             Api::Drive => drive::charges(limits, caller),
             Api::Sheets => sheets::charges(limits, operation, caller),
+            Api::PagerDuty => pagerduty::charges(limits, call),
             Api::Google | Api::Status => Vec::new(),
         }
     }
@@ -185,6 +190,7 @@ fn operation(api: Api, call: &Call) -> Operation {
         Api::Drive => drive::operation(call),
         Api::Sheets => sheets::operation(call),
         Api::Google => google::operation(call),
+        Api::PagerDuty => pagerduty::operation(call),
         Api::Status => status::operation(call),
     }
 }
@@ -197,6 +203,7 @@ fn refuse(api: Api, refusal: &Refusal) -> Reply {
         Api::Drive => drive::refuse(refusal),
         Api::Sheets => sheets::refuse(refusal),
         Api::Google => google::refuse(refusal),
+        Api::PagerDuty => pagerduty::refuse(refusal),
         Api::Status => status::refuse(refusal),
     }
 }

@@ -9,8 +9,9 @@ use super::ids::Ids;
 use crate::wire::Time;
 
 /// What the seeded Slack app was granted.
-const SLACK_SCOPES: [&str; 7] = [
+const SLACK_SCOPES: [&str; 8] = [
     "channels:history",
+    "channels:join",
     "channels:read",
     "chat:write",
     "groups:history",
@@ -20,12 +21,16 @@ const SLACK_SCOPES: [&str; 7] = [
 ];
 
 /// A token or key, current or former.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Key {
     pub(super) value: String,
     pub(super) revoked: bool,
     /// What it was granted, where the platform has scopes.
     pub(super) scopes: Vec<String>,
+    /// When it was made, where the platform tells.
+    pub(super) made: Time,
+    /// When it ends, if it does by itself.
+    pub(super) expires: Option<Time>,
 }
 
 /// A Google access token.
@@ -52,6 +57,10 @@ pub(super) struct Keys {
     pub(super) trello_key: String,
     pub(super) trello: Vec<Key>,
     pub(super) slack: Vec<Key>,
+    pub(super) slack_client_id: String,
+    pub(super) slack_client_secret: String,
+    /// Refresh tokens of the pairs that token rotation made.
+    pub(super) slack_refresh: Vec<Key>,
     pub(super) google_project: String,
     pub(super) google_email: String,
     /// Ids of service account keys; they share the simulator-only RSA key.
@@ -63,7 +72,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, now: Time) -> Self {
         let mut ids = Ids::new(seed, "keys");
         let project = "opsctl-sandbox".to_owned();
         let mut keys = Keys {
@@ -71,6 +80,9 @@ impl Keys {
             trello_key: ids.hex(32),
             trello: Vec::new(),
             slack: Vec::new(),
+            slack_client_id: String::new(),
+            slack_client_secret: String::new(),
+            slack_refresh: Vec::new(),
             google_email: format!("orchestrator@{project}.iam.gserviceaccount.com"),
             google_project: project,
             google_keys: Vec::new(),
@@ -81,22 +93,25 @@ impl Keys {
             ids,
         };
         for api in [Api::Notion, Api::Trello, Api::Slack, Api::Google] {
-            keys.mint(api);
+            keys.mint(api, now);
         }
+        // After the others: what one seed gave before stays what it gives.
+        keys.slack_client_id = format!("{}.{}", keys.ids.digits(11), keys.ids.digits(13));
+        keys.slack_client_secret = keys.ids.hex(32);
         keys
     }
 
     /// Makes one more good credential and tells it; for Google the id of a new service account key.
-    pub(super) fn mint(&mut self, api: Api) -> Option<String> {
+    pub(super) fn mint(&mut self, api: Api, now: Time) -> Option<String> {
         let ids = &mut self.ids;
         let (value, scopes): (String, &[&str]) = match api {
             Api::Notion => (format!("ntn_{}{}", ids.digits(11), ids.alnum(35)), &[]),
             Api::Trello => (format!("ATTA{}", ids.alnum(72)), &[]),
             Api::Slack => (format!("xoxb-{}-{}-{}", ids.digits(11), ids.digits(13), ids.alnum(24)), &SLACK_SCOPES),
             Api::Drive | Api::Sheets | Api::Google => (ids.hex(40), &[]),
-            Api::Status => return None,
+            Api::PagerDuty | Api::Status => return None,
         };
-        self.list(api)?.push(Key::new(value.clone(), scopes));
+        self.list(api)?.push(Key { made: now, ..Key::new(value.clone(), scopes) });
         Some(value)
     }
 
@@ -120,7 +135,7 @@ impl Keys {
             Api::Trello => &self.trello,
             Api::Slack => &self.slack,
             Api::Drive | Api::Sheets | Api::Google => &self.google_keys,
-            Api::Status => return None,
+            Api::PagerDuty | Api::Status => return None,
         };
         list.iter().rev().find(|k| !k.revoked).map(|k| k.value.as_str())
     }
@@ -131,8 +146,13 @@ impl Keys {
             Api::Trello => Some(&mut self.trello),
             Api::Slack => Some(&mut self.slack),
             Api::Drive | Api::Sheets | Api::Google => Some(&mut self.google_keys),
-            Api::Status => None,
+            Api::PagerDuty | Api::Status => None,
         }
+    }
+
+    /// The tokens of Slack's token rotation: one to call with, one to get the next pair with.
+    pub(super) fn rotating_pair(&mut self) -> (String, String) {
+        (format!("xoxe.xoxb-1-{}", self.ids.alnum(148)), format!("xoxe-1-{}", self.ids.alnum(136)))
     }
 
     /// Hands out a Google access token.
@@ -147,7 +167,14 @@ impl Keys {
 
 impl Key {
     fn new(value: String, scopes: &[&str]) -> Self {
-        Key { value, revoked: false, scopes: scopes.iter().map(|&s| s.to_owned()).collect() }
+        Key { value, scopes: scopes.iter().map(|&s| s.to_owned()).collect(), ..Key::default() }
+    }
+}
+
+impl Caller {
+    /// Whoever asks where no credential is needed.
+    pub(super) fn nobody() -> Self {
+        Caller { subject: String::new(), scopes: Vec::new() }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct LimitSettings {
     pub sheets_reads_per_minute: u64,
     /// Sheets: writes a user in 60 s.
     pub sheets_writes_per_minute: u64,
+    /// PagerDuty: events a routing key in 60 s.
+    pub pagerduty_per_minute: u64,
 }
 
 impl Default for LimitSettings {
@@ -55,6 +57,7 @@ impl Default for LimitSettings {
             drive_units_per_request: 100,
             sheets_reads_per_minute: 60,
             sheets_writes_per_minute: 60,
+            pagerduty_per_minute: 120,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Simulators of Notion, Trello, Slack, Drive, Sheets, Google's token endpoint and the vendors' status feeds.
+//! Simulators of Notion, Trello, Slack, Drive, Sheets, Google's token endpoint and keys, PagerDuty's events and the
+//! vendors' status feeds.
 //!
 //! Each listens on a loopback port of its own and keeps state: what is written is there when it is read. Shapes,
 //! error bodies, pagination, limits and quirks are the vendors' own. Faults can be put on any of them, and
@@ -18,6 +19,7 @@ mod ids;
 mod keys;
 mod limits;
 mod notion;
+mod pagerduty;
 mod sheets;
 mod slack;
 mod snapshot;
@@ -153,6 +155,8 @@ impl Sims {
             sheets: format!("{}/v4", self.url(Api::Sheets)),
             google_token: format!("{google}/token"),
             google_tokeninfo: format!("{google}/tokeninfo"),
+            google_iam: format!("{google}/v1"),
+            pagerduty: format!("{}/v2", self.url(Api::PagerDuty)),
             status_notion: format!("{status}/notion/api/v2/status.json"),
             status_trello: format!("{status}/trello/api/v2/status.json"),
             status_slack: format!("{status}/slack/api/v2.0.0/current"),
@@ -246,14 +250,28 @@ impl Sims {
         self.hub.environment(key_dir, &token_uri)
     }
 
+    /// The client id and the secret of the Slack app, for `oauth.v2.access`.
+    pub fn slack_app(&self) -> (String, Secret) {
+        let keys = lock(&self.hub.keys);
+        (keys.slack_client_id.clone(), Secret::new(keys.slack_client_secret.clone()))
+    }
+
+    /// What PagerDuty's events have to carry.
+    pub fn routing_key(&self) -> Secret {
+        Secret::new(lock(&self.hub.pagerduty).routing_key.clone())
+    }
+
     /// Writes where the simulators are and what they accept into a file with mode 0600, for other programs: the
-    /// `endpoints`, the `control` API's address and token, and the `environment` with the credentials, whose key file
-    /// is put beside it.
+    /// `endpoints`, the `control` API's address and token, the `environment` with the credentials, whose key file is put
+    /// beside it, the `slackApp` and the routing key of `pagerduty`.
     pub fn introduce(&self, path: &Path) -> anyhow::Result<()> {
+        let (slack_id, slack_secret) = self.slack_app();
         let description = serde_json::json!({
             "endpoints": self.endpoints(),
             "control": {"url": self.control_url(), "header": TOKEN_HEADER, "token": self.control_token.expose()},
             "environment": self.credentials(path.parent().unwrap_or(Path::new(".")))?,
+            "slackApp": {"clientId": slack_id, "clientSecret": slack_secret.expose()},
+            "pagerduty": {"routingKey": self.routing_key().expose()},
         });
         snapshot::write_private(path, &serde_json::to_vec_pretty(&description)?)
     }
@@ -265,7 +283,7 @@ impl Sims {
 
     /// Makes one more good credential; [`Sims::credentials`] hands out the newest.
     pub fn mint(&self, api: impl Into<Api>) -> Option<Secret> {
-        lock(&self.hub.keys).mint(api.into()).map(Secret::new)
+        lock(&self.hub.keys).mint(api.into(), self.hub.clock.now()).map(Secret::new)
     }
 
     /// Makes a database or a board with so many items, and tells its ids: `database` and `dataSources`, or `board` and

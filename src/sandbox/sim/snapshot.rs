@@ -19,6 +19,7 @@ use super::hub::Hub;
 use super::keys::Keys;
 use super::limits::{LimitSettings, Windows};
 use super::notion::Notion;
+use super::pagerduty::PagerDuty;
 use super::sheets::Sheets;
 use super::slack::Slack;
 use super::stats::Stats;
@@ -28,7 +29,7 @@ use super::{SimOptions, google};
 use crate::wire::Time;
 
 /// Moves when the file's shape does.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Everything that is kept.
 #[derive(Serialize, Deserialize)]
@@ -42,6 +43,7 @@ pub(super) struct Contents {
     slack: Slack,
     drive: Drive,
     sheets: Sheets,
+    pagerduty: PagerDuty,
     #[serde(default)]
     feeds: Feeds,
     #[serde(default)]
@@ -65,6 +67,7 @@ struct Borrowed<'a> {
     slack: &'a Slack,
     drive: &'a Drive,
     sheets: &'a Sheets,
+    pagerduty: &'a PagerDuty,
     feeds: &'a Feeds,
     faults: &'a [ActiveFault],
     stats: &'a Stats,
@@ -77,7 +80,7 @@ impl Contents {
         notion.furnish(now);
         trello.furnish(now);
         slack.furnish(now);
-        let (keys, mut sheets) = (Keys::new(seed), Sheets::new(seed));
+        let (keys, mut sheets) = (Keys::new(seed, now), Sheets::new(seed));
         let mut drive = Drive::new(seed, &keys.google_email);
         let log = sheets.furnish(now);
         drive.furnish(&log, now);
@@ -90,6 +93,7 @@ impl Contents {
             slack,
             drive,
             sheets,
+            pagerduty: PagerDuty::new(seed),
             feeds: Feeds::default(),
             faults: Vec::new(),
             stats: Stats::new(),
@@ -124,6 +128,7 @@ impl Contents {
             slack: Mutex::new(self.slack),
             drive: Mutex::new(self.drive),
             sheets: Mutex::new(self.sheets),
+            pagerduty: Mutex::new(self.pagerduty),
             feeds: Mutex::new(self.feeds),
             doors,
             stop: watch::Sender::new(false),
@@ -141,7 +146,7 @@ impl Hub {
             // All locks at once, in the order in which requests take them: the state of one moment.
             let (notion, trello, slack) = (lock(&self.notion), lock(&self.trello), lock(&self.slack));
             let (drive, sheets, feeds) = (lock(&self.drive), lock(&self.sheets), lock(&self.feeds));
-            let (keys, limits) = (lock(&self.keys), lock(&self.limits));
+            let (pagerduty, keys, limits) = (lock(&self.pagerduty), lock(&self.keys), lock(&self.limits));
             let faults = lock(&self.faults).list();
             let mut stats = lock(&self.stats).clone();
             stats.values_mut().for_each(|stats| stats.in_flight = 0);
@@ -154,6 +159,7 @@ impl Hub {
                 slack: &slack,
                 drive: &drive,
                 sheets: &sheets,
+                pagerduty: &pagerduty,
                 feeds: &feeds,
                 faults: &faults,
                 stats: &stats,
@@ -205,6 +211,7 @@ impl Hub {
             Api::Slack => serde_json::to_value(&*lock(&self.slack))?,
             Api::Drive => serde_json::to_value(&*lock(&self.drive))?,
             Api::Sheets => serde_json::to_value(&*lock(&self.sheets))?,
+            Api::PagerDuty => serde_json::to_value(&*lock(&self.pagerduty))?,
             Api::Status => serde_json::to_value(&*lock(&self.feeds))?,
             // Credentials are no content.
             Api::Google => bail!("{api} holds credentials only"),

@@ -1,5 +1,7 @@
-//! Google: the token endpoint, access tokens, error bodies, and what Drive and Sheets have in common.
+//! Google: the token endpoint, access tokens, service account keys, error bodies, and what Drive and Sheets have in
+//! common.
 
+mod iam;
 pub(super) mod mask;
 mod token;
 
@@ -9,8 +11,6 @@ use super::api::{Call, Operation, Reply};
 use super::hub::Refusal;
 use super::keys::{Caller, Keys};
 use crate::wire::Time;
-
-pub(super) use token::handle;
 
 /// Signs nothing outside the simulators. Shipped because ring cannot generate RSA keys.
 pub(super) const SIMULATOR_ONLY_KEY: &str = include_str!("simulator-only.pem");
@@ -36,7 +36,19 @@ pub(super) fn operation(call: &Call) -> Operation {
         ("POST", ["token"]) => Operation::read("oauth2.token"),
         ("GET" | "POST", ["tokeninfo"]) => Operation::read("oauth2.tokeninfo"),
         ("POST", ["revoke"]) => Operation::delete("oauth2.revoke"),
-        _ => Operation::UNKNOWN,
+        _ => iam::operation(call).unwrap_or(Operation::UNKNOWN),
+    }
+}
+
+/// IAM wants a token; the token endpoint looks at what it is given itself.
+pub(super) fn admit(call: &Call, keys: &Keys, now: Time) -> Result<Caller, Reply> {
+    if iam::operation(call).is_some() { iam::authorize(call, keys, now) } else { Ok(Caller::nobody()) }
+}
+
+pub(super) fn handle(keys: &mut Keys, call: &Call, now: Time) -> Reply {
+    match iam::operation(call) {
+        Some(_) => iam::handle(keys, call, now).unwrap_or_else(|refused| refused),
+        None => token::handle(keys, call, now),
     }
 }
 

@@ -21,7 +21,7 @@ const LIFE_SECS: u64 = 3599;
 /// How far a signed request's clock may be off, in seconds.
 const SKEW_SECS: i64 = 300;
 
-pub(in crate::sandbox::sim) fn handle(keys: &mut Keys, call: &Call, now: Time) -> Reply {
+pub(super) fn handle(keys: &mut Keys, call: &Call, now: Time) -> Reply {
     match (call.method.as_str(), call.segments().as_slice()) {
         ("POST", ["token"]) => token(keys, call, now).unwrap_or_else(|refused| refused),
         ("GET" | "POST", ["tokeninfo"]) => tokeninfo(keys, call, now),

@@ -1,6 +1,7 @@
 //! Slack's Web API: channels and messages of one workspace. Failures have status 200 and `ok: false`.
 
 mod chat;
+mod oauth;
 mod seed;
 
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ struct User {
 }
 
 /// A method: its operation, tier (0 for none of the tiers) and the scopes of which it needs one.
-const METHODS: [(Operation, u8, &[&str]); 12] = [
+const METHODS: [(Operation, u8, &[&str]); 15] = [
     (Operation::read("api.test"), 4, &[]),
     (Operation::read("auth.test"), 0, &[]),
     (Operation::delete("auth.revoke"), 3, &[]),
@@ -66,10 +67,13 @@ const METHODS: [(Operation, u8, &[&str]); 12] = [
     (Operation::delete("chat.delete"), 3, &["chat:write"]),
     (Operation::read("conversations.list"), 2, &["channels:read", "groups:read", "im:read", "mpim:read"]),
     (Operation::read("conversations.info"), 3, &["channels:read", "groups:read", "im:read", "mpim:read"]),
+    (Operation::update("conversations.join"), 3, &["channels:join"]),
     (Operation::read("conversations.history"), 3, &["channels:history", "groups:history"]),
     (Operation::read("conversations.replies"), 3, &["channels:history", "groups:history"]),
     (Operation::read("users.lookupByEmail"), 3, &["users:read.email"]),
     (Operation::read("users.info"), 4, &["users:read"]),
+    (Operation::create("oauth.v2.access"), 4, &[]),
+    (Operation::update("oauth.v2.exchange"), 4, &[]),
 ];
 
 fn method(call: &Call) -> Option<&'static (Operation, u8, &'static [&'static str])> {
@@ -93,17 +97,20 @@ fn failed(error: &str) -> Reply {
     Reply { ok: false, ..Reply::ok(&json!({"ok": false, "error": error})) }
 }
 
-pub(super) fn authorize(call: &Call, keys: &Keys) -> Result<Caller, Reply> {
+pub(super) fn authorize(call: &Call, keys: &Keys, now: Time) -> Result<Caller, Reply> {
     let args = arguments(call);
     let token = call.bearer().map(str::to_owned).or_else(|| string(&args, "token"));
     let Some((operation, _, needed)) = method(call) else { return Err(failed("unknown_method")) };
-    if operation.name == "api.test" {
-        return Ok(Caller { subject: String::new(), scopes: Vec::new() });
+    if ["api.test", "oauth.v2.access", "oauth.v2.exchange"].contains(&operation.name) {
+        return Ok(Caller::nobody());
     }
     let Some(token) = token.filter(|t| !t.is_empty()) else { return Err(failed("not_authed")) };
     let Some(key) = find(&keys.slack, &token) else { return Err(failed("invalid_auth")) };
     if key.revoked {
         return Err(failed("token_revoked"));
+    }
+    if key.expires.is_some_and(|at| at <= now) {
+        return Err(failed("token_expired"));
     }
     if !needed.is_empty() && !needed.iter().any(|scope| key.scopes.iter().any(|s| s == scope)) {
         let body = json!({
@@ -154,7 +161,7 @@ fn yes(args: &Map<String, Value>, name: &str) -> bool {
     string(args, name).is_some_and(|v| v == "true" || v == "1")
 }
 
-/// Answers one request. `auth.revoke` reaches into the credentials.
+/// Answers one request. `auth` and `oauth` reach into the credentials.
 pub(super) fn handle(slack: &mut Slack, keys: &mut Keys, call: &Call, caller: &Caller, now: Time) -> Reply {
     let args = arguments(call);
     let reply = match operation(call).name {
@@ -162,6 +169,9 @@ pub(super) fn handle(slack: &mut Slack, keys: &mut Keys, call: &Call, caller: &C
             let revoked = !yes(&args, "test") && keys.revoke(Api::Slack, Some(&caller.subject)) > 0;
             Ok(ok(json!({"revoked": revoked})))
         }
+        "auth.test" => Ok(slack.who(find(&keys.slack, &caller.subject).and_then(|key| key.expires), now)),
+        "oauth.v2.access" => slack.refresh(keys, call, &args, now),
+        "oauth.v2.exchange" => slack.exchange(keys, call, &args, now),
         name => slack.route(name, &args, now),
     };
     let needed = method(call).map(|(_, _, needed)| needed.join(",")).unwrap_or_default();
@@ -215,15 +225,6 @@ impl Slack {
     fn route(&mut self, name: &str, args: &Map<String, Value>, now: Time) -> Result<Reply, String> {
         match name {
             "api.test" => Ok(ok(json!({"args": args}))),
-            "auth.test" => Ok(ok(json!({
-                "url": "https://example-ops.slack.com/",
-                "team": "Example Ops",
-                "user": "orchestrator",
-                "team_id": self.team,
-                "user_id": self.user,
-                "bot_id": self.bot,
-                "is_enterprise_install": false,
-            }))),
             "chat.postMessage" => self.post(args, now),
             "chat.update" => self.update(args, now),
             "chat.delete" => self.delete(args),
@@ -232,6 +233,7 @@ impl Slack {
                 let (id, channel) = self.channel(args)?;
                 Ok(ok(json!({"channel": channel_json(id, channel, &self.user)})))
             }
+            "conversations.join" => self.join(args),
             "conversations.history" => self.history(args),
             "conversations.replies" => self.replies(args),
             "users.lookupByEmail" => {
@@ -246,6 +248,43 @@ impl Slack {
             }
             _ => Err("unknown_method".into()),
         }
+    }
+
+    /// Whose token it is, and for how long where it ends by itself.
+    fn who(&self, expires: Option<Time>, now: Time) -> Reply {
+        let mut who = json!({
+            "url": "https://example-ops.slack.com/",
+            "team": "Example Ops",
+            "user": "orchestrator",
+            "team_id": self.team,
+            "user_id": self.user,
+            "bot_id": self.bot,
+            "is_enterprise_install": false,
+        });
+        if let Some(expires) = expires {
+            who["expires_in"] = json!((expires - now).as_secs());
+        }
+        ok(who)
+    }
+
+    /// A private channel has to be invited to.
+    fn join(&mut self, args: &Map<String, Value>) -> Result<Reply, String> {
+        let (id, channel) = self.channel(args)?;
+        match channel {
+            c if c.archived => return Err("is_archived".into()),
+            c if c.private => return Err("method_not_supported_for_channel_type".into()),
+            _ => {}
+        }
+        let (id, was_member) = (id.to_owned(), channel.member);
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.member = true;
+        }
+        let mut answer = json!({"channel": channel_json(&id, &self.channels[&id], &self.user)});
+        if was_member {
+            answer["warning"] = json!("already_in_channel");
+            answer["response_metadata"] = json!({"warnings": ["already_in_channel"]});
+        }
+        Ok(ok(answer))
     }
 
     fn user(&self, user: &User) -> Value {

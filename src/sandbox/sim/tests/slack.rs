@@ -1,6 +1,7 @@
 //! Slack by hand.
 
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::World;
 use crate::sandbox::sim::Api;
@@ -79,4 +80,51 @@ async fn channels_come_in_pages() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 10);
+}
+
+#[tokio::test]
+async fn a_channel_is_joined_once() {
+    let world = World::start().await;
+    let list = world.slack("conversations.list", json!({"types": "public_channel,private_channel"})).await.json;
+    let id = |name: &str| {
+        let all = list["channels"].as_array().unwrap();
+        all.iter().find(|c| c["name"] == name).unwrap()["id"].clone()
+    };
+    let join = async |name: &str| world.slack("conversations.join", json!({"channel": id(name)})).await.json;
+    let refused = world.slack("chat.postMessage", json!({"channel": "#random", "text": "x"})).await.json;
+    assert_eq!(refused["error"], "not_in_channel");
+    assert_eq!(join("random").await["channel"]["is_member"], true);
+    assert_eq!(world.slack("chat.postMessage", json!({"channel": "#random", "text": "x"})).await.json["ok"], true);
+    assert_eq!(join("random").await["warning"], "already_in_channel");
+    assert_eq!(join("board").await["error"], "method_not_supported_for_channel_type");
+    assert_eq!(join("project-apollo").await["error"], "is_archived");
+}
+
+#[tokio::test]
+async fn a_rotating_token_ends_and_its_refresh_token_serves_once() {
+    let clock = crate::clock::Clock::system();
+    let world = World::with(crate::sandbox::sim::SimOptions { clock: clock.clone(), ..Default::default() }).await;
+    let (client_id, secret) = world.sims.slack_app();
+    let app = |more: Value| {
+        let mut body = json!({"client_id": client_id, "client_secret": secret.expose()});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let old = world.var("SLACK_BOT_TOKEN").to_owned();
+    let pair = world.slack("oauth.v2.exchange", app(json!({"token": old}))).await.json;
+    assert_eq!(world.slack("auth.test", json!({})).await.json["error"], "token_revoked");
+    let ask = async |token: &Value| {
+        let header = format!("Bearer {}", token.as_str().unwrap());
+        let headers = [("authorization", header.as_str())];
+        world.raw(Api::Slack, Method::POST, "/api/auth.test", &headers, None).await.json
+    };
+    assert_eq!(ask(&pair["access_token"]).await["ok"], true);
+    let refresh = app(json!({"grant_type": "refresh_token", "refresh_token": pair["refresh_token"]}));
+    let next = world.slack("oauth.v2.access", refresh.clone()).await.json;
+    assert_eq!(ask(&next["access_token"]).await["ok"], true);
+    assert_eq!(world.slack("oauth.v2.access", refresh).await.json["error"], "invalid_refresh_token");
+    clock.set_offset_ms(43_201_000);
+    assert_eq!(ask(&next["access_token"]).await["error"], "token_expired");
+    let wrong = json!({"client_id": client_id, "client_secret": "x", "grant_type": "refresh_token"});
+    assert_eq!(world.slack("oauth.v2.access", wrong).await.json["error"], "bad_client_secret");
 }
