@@ -108,7 +108,7 @@ fn up_shows_what_runs_and_down_leaves_nothing_behind() {
 
     let status = sandbox.json("sandbox status");
     assert_eq!((&status["state"], &status["clock"]["offsetMs"]), (&"up".into(), &0.into()));
-    assert_eq!(status["platforms"].as_object().unwrap().len(), 7);
+    assert_eq!(status["platforms"].as_object().unwrap().len(), 8);
     assert!(status["requests"]["trello"]["total"].as_u64() >= Some(20), "{status}");
     for name in [
         "platform",
