@@ -110,6 +110,16 @@ impl App {
             .await
     }
 
+    /// Name and address of the context in use, as a saved plan names them.
+    pub async fn address(&self) -> anyhow::Result<(String, String)> {
+        let context = self.settings.context()?;
+        let url = match context.kind {
+            ContextKind::Sandbox => self.target().await?.url.as_str().trim_end_matches('/').to_owned(),
+            _ => context.place(),
+        };
+        Ok((context.name.clone(), url))
+    }
+
     /// Shows how far a job is, as long as what is returned lives.
     pub fn follow(&self) -> impl FnMut(&Job) + use<> {
         let bar = self.output.progress(0, "start");

@@ -408,6 +408,7 @@ mod tests {
             outcome: outcome.into(),
             reason: None,
             ticket: None,
+            journal: None,
         };
         let found = changes(&[
             record(3, "POST /admin/v1/workflows/01a2-b3/rollback", "accepted", Some("ana")),

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 use super::App;
 use crate::aliases::Class;
+use crate::platforms::pace::Pacing;
 use crate::platforms::{Clients, Credentials, Endpoints, Observer};
 use crate::sandbox::{self, Place, Record};
 use crate::server::config;
@@ -52,7 +53,15 @@ impl App {
         Ok(Clients::new(self.endpoints().await?, credentials, self.clock.clone()))
     }
 
-    /// The same, with somebody who is told of every request.
+    /// The same, at the pace that each credential bears: for whatever changes something or takes more than a few requests.
+    pub async fn paced(&self) -> anyhow::Result<Clients> {
+        let credentials = Credentials::from_env(&self.platform_env().await?);
+        let pacing = Pacing::new(Some(self.settings.places.limits()), self.clock.clone());
+        let rates = self.settings.context()?.pace.iter().map(|(platform, rate)| (*platform, *rate));
+        Ok(Clients::paced(self.endpoints().await?, credentials, self.clock.clone(), pacing.rates(rates)))
+    }
+
+    /// [`App::platforms`], with somebody who is told of every request.
     pub async fn observed_platforms(&self, observer: Observer) -> anyhow::Result<Clients> {
         let credentials = Credentials::from_env(&self.platform_env().await?);
         Ok(Clients::observed(self.endpoints().await?, credentials, self.clock.clone(), observer))

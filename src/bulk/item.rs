@@ -1,7 +1,11 @@
 //! One item of a change, as data: a saved plan, the journal and an undo hold it as it is.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::error::Fault;
 
 use crate::guard::{Step, Undo};
 use crate::platforms::look::Among;
@@ -142,6 +146,17 @@ impl Item {
 /// Flags of every verb that changes many items on a platform.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct BulkArgs {
+    #[command(flatten)]
+    pub(super) limits: Limits,
+
+    /// Keep the plan for `opsctl apply FILE`, and stop
+    #[arg(long, value_name = "FILE")]
+    pub save_plan: Option<PathBuf>,
+}
+
+/// Flags that bound a change of many items.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Limits {
     /// Refuse a plan of more items than this
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_items: Option<u64>,
@@ -149,4 +164,16 @@ pub struct BulkArgs {
     /// Stop after this many failed items
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_errors: Option<u64>,
+
+    /// Take only this part of the limit production leaves
+    #[arg(long, value_name = "PART", value_parser = parse_share)]
+    pub share: Option<f64>,
+}
+
+fn parse_share(text: &str) -> Result<f64, Fault> {
+    let (number, per) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let share = number.trim().parse::<f64>().ok().map(|n| n / per).filter(|n| *n > 0.0 && *n <= 1.0);
+    share.ok_or_else(|| {
+        Fault::usage(format!("`{text}` is not a share")).because("a share is above 0 and at most 1: 0.5, or 50%")
+    })
 }

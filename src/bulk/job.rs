@@ -1,15 +1,24 @@
 //! From a list of items to its summary: plan, question, journal, run, receipt. One path for a verb's first run, a saved
 //! plan, an interrupted run and an undo.
 
-use super::item::{BulkArgs, Deed, Item};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::item::{BulkArgs, Deed, Item, Limits};
 use super::platforms::AtPlatforms;
 use super::run::{Run, Tally};
+use super::saved::SavedPlan;
+use super::share;
 use super::summary::Summary;
 use crate::app::App;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::journal::Fate;
 use crate::guard::{Approval, ChangeArgs, Entry, KeptPlan, Plan, Receipt, Stage};
-use crate::wire::EffectKind;
+use crate::settings::format_duration;
+use crate::wire::{EffectKind, Platform};
+
+/// Up to this many items nobody needs to be told how long it takes.
+const FEW: u64 = 20;
 
 /// A change of many items straight on the platforms.
 #[derive(Clone, Debug)]
@@ -20,7 +29,8 @@ pub struct Job {
     items: Vec<Item>,
     notes: Vec<String>,
     change: ChangeArgs,
-    limits: BulkArgs,
+    limits: Limits,
+    save_plan: Option<PathBuf>,
     /// The receipt that it goes on with, and how far each item had come.
     interrupted: Option<(Receipt, Vec<Stage>)>,
 }
@@ -35,7 +45,8 @@ impl Job {
             items: Vec::new(),
             notes: Vec::new(),
             change: change.clone(),
-            limits: BulkArgs::default(),
+            limits: Limits::default(),
+            save_plan: None,
             interrupted: None,
         }
     }
@@ -61,9 +72,16 @@ impl Job {
         self
     }
 
+    /// The flags of a verb that changes many items.
+    #[must_use]
+    pub fn bulk(mut self, bulk: &BulkArgs) -> Self {
+        self.save_plan.clone_from(&bulk.save_plan);
+        self.limits(&bulk.limits)
+    }
+
     /// The flags that bound it.
     #[must_use]
-    pub fn limits(mut self, limits: &BulkArgs) -> Self {
+    pub fn limits(mut self, limits: &Limits) -> Self {
         self.limits = limits.clone();
         self
     }
@@ -78,7 +96,15 @@ impl Job {
     /// Shows the plan, asks, does it, and reports. After `--dry-run` nothing was sent.
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         self.ensure_within()?;
-        let plan = self.plan();
+        let Some(platform) = self.items.first().map(|item| item.deed.platform()) else {
+            app.note(format!("nothing to do: {}", self.title));
+            return Ok(Outcome::Done);
+        };
+        let work = AtPlatforms::new(app.paced().await?, platform);
+        let plan = self.plan(&work);
+        if let Some(file) = &self.save_plan {
+            return self.save(app, plan, file).await;
+        }
         let approval = match &self.interrupted {
             Some((receipt, _)) => app.approve_as(&plan, Entry::Again(receipt)).await?,
             None => {
@@ -87,7 +113,13 @@ impl Job {
             }
         };
         let Some(approval) = approval else { return Ok(Outcome::Done) };
-        let fates = self.act(app, &approval).await?;
+        if let Some(share) = self.limits.share {
+            share::begin(app, &work, platform, share).await;
+        }
+        let fates = tokio::select! {
+            fates = self.act(app, &approval, &work) => fates?,
+            () = self.follow(app, &work, platform) => Vec::new(),
+        };
         self.note_undone(app, approval.receipt_id(), &fates)?;
         let summary = Summary::new(approval.receipt_id(), &self.title, &self.items, &fates);
         app.emit(&summary)?;
@@ -109,7 +141,36 @@ impl Job {
             .hint("look at them with --dry-run --all; raise --max-items if they are right"))
     }
 
-    fn plan(&self) -> Plan {
+    /// Keeps the plan instead of executing it.
+    async fn save(&self, app: &App, plan: Plan, file: &Path) -> anyhow::Result<Outcome> {
+        let (context, url) = app.address().await?;
+        let now = app.now();
+        let saved = SavedPlan {
+            verb: self.verb.to_owned(),
+            title: self.title.clone(),
+            subject: self.subject.clone(),
+            context,
+            url,
+            created_at: now,
+            expires_at: SavedPlan::expiry(now),
+            notes: self.notes.clone(),
+            items: self.items.clone(),
+        };
+        app.approve(&plan.dry()).await?;
+        saved.save(file, &app.output.redactor)?;
+        app.note(format!("saved: opsctl apply {}  until {}", file.display(), saved.expires_at));
+        Ok(Outcome::Done)
+    }
+
+    /// Keeps to the share of what production has left; never ends.
+    async fn follow(&self, app: &App, work: &AtPlatforms, platform: Platform) {
+        match self.limits.share {
+            Some(share) => share::follow(app, work, platform, share).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn plan(&self, work: &AtPlatforms) -> Plan {
         let is_open = |at: &usize| match &self.interrupted {
             Some((_, stages)) => !matches!(stages.get(*at), Some(Stage::Ended(_))),
             None => true,
@@ -119,19 +180,26 @@ impl Job {
         if let Some(subject) = &self.subject {
             plan = plan.subject(subject);
         }
+        let count = plan.count();
+        if let Some(pace) = work.pace().filter(|_| count > FEW) {
+            let standing = pace.standing();
+            let seconds = (count as f64 / standing.rate).ceil();
+            let time = format_duration(Duration::from_secs(seconds as u64));
+            plan = plan.note(format!("{count} items take about {time} at {}", standing.limit));
+        }
         self.notes.iter().fold(plan, Plan::note)
     }
 
-    async fn act(&self, app: &App, approval: &Approval) -> anyhow::Result<Vec<Option<Fate>>> {
-        let work = AtPlatforms::new(app.platforms().await?);
+    async fn act(&self, app: &App, approval: &Approval, work: &AtPlatforms) -> anyhow::Result<Vec<Option<Fate>>> {
         let bar = app.output.progress(self.items.len() as u64, "start");
         let progress = |tally: &Tally| {
-            let what = if tally.failed > 0 { format!("{} failed", tally.failed) } else { "working".to_owned() };
+            let limit = work.pace().map(|pace| pace.standing().limit).unwrap_or_default();
+            let what = format!("{} failed, {limit}", tally.failed);
             bar.at(&what, tally.ended() as u64, tally.total as u64);
             approval.at(&format!("{} of {} done", tally.ended(), tally.total));
         };
         let run = Run {
-            work: &work,
+            work,
             receipts: &app.receipts,
             id: approval.receipt_id(),
             key: approval.key(),

@@ -4,7 +4,7 @@
 //! `opsctl history resume` and `opsctl undo` are one path: each builds a [`Job`] and runs it.
 //!
 //! ```text
-//! let clients = app.platforms().await?;                       // paced; every request waits for its turn
+//! let clients = app.paced().await?;                           // every request waits for its turn
 //! let items = surplus.iter().map(|page| {
 //!     Item::new(&page.id, Deed::act(Platform::Notion, ActionType::Delete, json!({"page_id": page.id})))
 //!         .named(&page.title)
@@ -15,7 +15,7 @@
 //!         .undo(Undo::Restore)
 //! });
 //! Job::new("notion remove-duplicates", format!("move {n} duplicate pages of {name} to the trash"), &self.change)
-//!     .limits(&self.bulk)                                      // BulkArgs, flattened beside ChangeArgs
+//!     .bulk(&self.bulk)                                        // BulkArgs, flattened beside ChangeArgs
 //!     .subject(format!("notion database {id}"))
 //!     .items(items.collect())
 //!     .run(app)
@@ -34,12 +34,15 @@ mod item;
 mod job;
 mod platforms;
 mod run;
+mod saved;
+mod share;
 mod summary;
 mod work;
 
-pub use item::{BulkArgs, Deed, Item};
+pub use item::{BulkArgs, Deed, Item, Limits};
 pub use job::Job;
 pub use platforms::AtPlatforms;
 pub use run::{Run, Tally};
+pub use saved::SavedPlan;
 pub use summary::Summary;
 pub use work::{Found, Sight, Work, Written};

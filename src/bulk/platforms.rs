@@ -1,5 +1,6 @@
 //! The platforms as the runner's world.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
@@ -7,15 +8,19 @@ use serde_json::Value;
 
 use super::item::{Deed, Item};
 use super::work::{Found, Sight, Work, Written};
-use crate::platforms::look::Target;
+use crate::platforms::look::{Target, content_of};
+use crate::platforms::pace::Pace;
 use crate::platforms::undo::{Done, Undone};
 use crate::platforms::{CALL_TIMEOUT, Call, Clients, Lookup, PlatformError};
 use crate::wire::{ActionType, Platform, Time};
 
-/// Objects that one look covers: Notion's page.
+/// Objects that one look covers where one request shows many: Notion's page.
 const PAGE: usize = 100;
 
-/// Requests in flight at once.
+/// Objects that one look covers where each takes a request: few, so that they are touched right after it.
+const FEW: usize = 8;
+
+/// Items under way where nothing paces them.
 const WIDTH: usize = 4;
 
 /// How long taking an item back may take: a look, a write, and another look.
@@ -24,12 +29,30 @@ const TAKE_BACK: Duration = Duration::from_secs(30);
 /// The platforms, spoken to with these clients.
 pub struct AtPlatforms {
     clients: Clients,
+    pace: Option<Arc<Pace>>,
+    page: usize,
 }
 
 impl AtPlatforms {
-    /// Those that these clients reach.
-    pub fn new(clients: Clients) -> Self {
-        AtPlatforms { clients }
+    /// Those that these clients reach, as many items at once as the credential of this one bears.
+    pub fn new(clients: Clients, platform: Platform) -> Self {
+        let pace = clients.pace(platform);
+        let page = if platform == Platform::Notion { PAGE } else { FEW };
+        AtPlatforms { clients, pace, page }
+    }
+
+    /// What paces it.
+    pub(super) fn pace(&self) -> Option<&Pace> {
+        self.pace.as_deref()
+    }
+
+    /// How the content of what is taken back looks. Whether it is taken back already is the undo's own look.
+    async fn left_behind(&self, item: &Item) -> Result<Sight, PlatformError> {
+        let unknown = Sight::There { print: String::new(), before: None };
+        let (Deed::TakeBack { done, .. }, Some(_)) = (&item.deed, &item.seen) else { return Ok(unknown) };
+        let target = Target { action: done.action_type, data: &done.data, among: None };
+        let print = self.clients.print_now(done.platform, &target).await?;
+        Ok(Sight::There { print: content_of(&print.unwrap_or_default()).to_owned(), before: None })
     }
 
     async fn take_back(&self, done: &Done) -> Result<Undone, PlatformError> {
@@ -55,17 +78,19 @@ fn call(platform: Platform, action: ActionType, data: &Value, marker: &str) -> C
 
 impl Work for AtPlatforms {
     fn width(&self) -> usize {
-        WIDTH
+        self.pace.as_ref().map_or(WIDTH, |pace| pace.standing().width)
     }
 
     fn page(&self) -> usize {
-        PAGE
+        self.page
     }
 
     fn look<'a>(&'a self, items: &'a [&'a Item]) -> LocalBoxFuture<'a, Vec<Result<Sight, PlatformError>>> {
         Box::pin(async move {
-            // What is taken back is looked at by the undo itself, right before its request.
-            let mut sights = vec![Ok(Sight::There { print: String::new(), before: None }); items.len()];
+            let mut sights = Vec::with_capacity(items.len());
+            for item in items {
+                sights.push(self.left_behind(item).await);
+            }
             for platform in Platform::ALL {
                 let mut places = Vec::new();
                 let mut targets = Vec::new();

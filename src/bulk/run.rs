@@ -233,6 +233,7 @@ fn applied(item: &Item, detail: Option<&str>, result: Value) -> Fate {
 fn fate(item: &Item, effect: EffectKind, detail: Option<String>, result: Value) -> Fate {
     let undo = match &item.undo {
         Undo::None => UndoAction::none("the platform offers no way back"),
+        Undo::Reverse(command) => UndoAction::none(format!("by hand: {command}")),
         how => UndoAction::AtPlatform { how: how.clone() },
     };
     Fate { item: ReceiptItem { effect, detail, ..ReceiptItem::applied(&item.id, undo) }, result }

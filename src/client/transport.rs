@@ -13,8 +13,8 @@ use crate::http::{Failure, HeaderMap, HeaderValue, Http, Incoming, Method, Optio
 use crate::platforms::Delivery;
 use crate::secret::Secret;
 use crate::wire::{
-    ErrorBody, ErrorCode, ErrorDetail, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_REQUEST_ID,
-    HEADER_TICKET,
+    ErrorBody, ErrorCode, ErrorDetail, HEADER_IDEMPOTENCY_KEY, HEADER_JOURNAL, HEADER_OPERATOR, HEADER_REASON,
+    HEADER_REQUEST_ID, HEADER_TICKET,
 };
 
 /// Retries of a read or a keyed write, after the first try.
@@ -207,6 +207,9 @@ impl Orchestrator {
             }
             if let Some(ticket) = approval.ticket() {
                 headers.insert(HEADER_TICKET, HeaderValue::from_str(&encoded(ticket))?);
+            }
+            if let Some(head) = approval.head() {
+                headers.insert(HEADER_JOURNAL, HeaderValue::from_str(&head.to_string())?);
             }
             if let Some(version) = if_version {
                 headers.insert("if-match", HeaderValue::from_str(&format!("\"{version}\""))?);

@@ -18,7 +18,7 @@ const SHOWN: usize = 50;
 /// Which objects are copies, and which copy stays.
 #[derive(Args, Clone, Debug)]
 pub struct MatchArgs {
-    /// What has to be the same beside the title: due,status (can be repeated)
+    /// What else has to match: due,status
     #[arg(long = "match", value_name = "FIELDS", value_delimiter = ',')]
     fields: Vec<String>,
 

@@ -46,7 +46,7 @@ pub struct DeleteArgs {
 }
 
 async fn delete(app: &App, args: DeleteArgs) -> anyhow::Result<Outcome> {
-    let clients = app.platforms().await?;
+    let clients = app.paced().await?;
     let id = args.file.as_str();
     let what = || format!("cannot read the Drive file {id}");
     let owned = clients.drive_file(id, OWNER_FIELDS).await.map_err(|error| error.fault(what()))?;

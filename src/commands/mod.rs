@@ -11,6 +11,7 @@
 
 pub mod analyze;
 pub mod api;
+pub mod apply;
 pub mod approvals;
 pub mod args;
 mod arriving;
@@ -141,6 +142,7 @@ commands! {
     "sandbox" => Sandbox(verbs sandbox::Verb),
     "history" => History(alone history::HistoryArgs),
     "undo" => Undo(alone undo::UndoArgs),
+    "apply" => Apply(alone apply::ApplyArgs),
     "serve" => Serve(alone serve::ServeArgs),
     "version" => Version(alone version::VersionArgs),
     "completions" => Completions(alone completions::CompletionsArgs),

@@ -61,7 +61,7 @@ fn number(text: &str) -> Result<u64, String> {
 
 async fn delete_row(app: &App, args: DeleteRowArgs) -> anyhow::Result<Outcome> {
     let spreadsheet: SpreadsheetId = args.spreadsheet.parse()?;
-    let clients = app.platforms().await?;
+    let clients = app.paced().await?;
     let id = spreadsheet.as_str();
     let what = || format!("cannot read the spreadsheet {id}");
     let (title, tabs) = clients.sheet_tabs(id).await.map_err(|error| error.fault(what()))?;

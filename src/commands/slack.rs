@@ -51,7 +51,7 @@ pub struct SendArgs {
 
 async fn send(app: &App, args: SendArgs) -> anyhow::Result<Outcome> {
     ensure_sendable(&args.text)?;
-    let clients = app.platforms().await?;
+    let clients = app.paced().await?;
     let channel = clients.slack_channel(&args.channel).await.map_err(|error| {
         let fault = error.fault(format!("cannot find the Slack channel {}", args.channel));
         match error.code {

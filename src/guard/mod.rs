@@ -176,6 +176,7 @@ impl Guard<'_> {
                 title: plan.title.clone(),
                 reason: reason.clone(),
                 ticket: ticket.clone(),
+                subject: plan.subject.clone(),
                 key: uuid::Uuid::now_v7().to_string(),
                 error: None,
                 undone_by: None,

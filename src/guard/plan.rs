@@ -183,7 +183,7 @@ pub struct Plan {
     #[serde(skip)]
     pub(super) change: ChangeArgs,
     #[serde(skip)]
-    subject: Option<String>,
+    pub(super) subject: Option<String>,
     #[serde(skip)]
     direct: bool,
     #[serde(skip)]
@@ -259,6 +259,18 @@ impl Plan {
     #[must_use]
     pub fn direct(mut self) -> Self {
         self.direct = true;
+        self
+    }
+
+    /// How many things are changed.
+    pub fn count(&self) -> u64 {
+        self.items
+    }
+
+    /// The same, to be shown and not executed.
+    #[must_use]
+    pub fn dry(mut self) -> Self {
+        self.change.dry_run = true;
         self
     }
 

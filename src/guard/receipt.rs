@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::Undo;
+use crate::error::{Fault, Kind};
 use crate::wire::{EffectKind, ItemEffect, PauseScope, RestoreScope, Time};
 
 /// How one item is taken back, as data that `opsctl undo` executes.
@@ -140,6 +141,9 @@ pub struct Receipt {
     /// Ticket reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// What was changed, where the plan said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Key that made a retry of this change recognisable.
     pub key: String,
     /// The error, when it failed.
@@ -162,6 +166,22 @@ impl Receipt {
         self.undone_by.is_none() && self.items.iter().any(ReceiptItem::can_be_undone)
     }
 
+    /// Whether it stopped in the middle: items were planned, and it has no end.
+    pub fn is_interrupted(&self) -> bool {
+        self.planned.is_some() && self.state == ReceiptState::Started
+    }
+
+    /// Refuses to go on with it, or to take it back, in another context.
+    pub fn ensure_of(&self, context: &str, verb: &str) -> Result<(), Fault> {
+        if self.context == context {
+            return Ok(());
+        }
+        let (id, own) = (&self.id, &self.context);
+        Err(Fault::new(Kind::Conflict, format!("{id} belongs to another context"))
+            .because(format!("it was made in `{own}`, and `{context}` is in use"))
+            .hint(format!("opsctl {verb} {id} --context {own}")))
+    }
+
     /// A receipt of `clear the queue` that nobody opened.
     #[cfg(test)]
     pub fn for_tests(items: Vec<ReceiptItem>) -> Self {
@@ -176,6 +196,7 @@ impl Receipt {
             title: "clear the queue".into(),
             reason: None,
             ticket: None,
+            subject: None,
             key: "k".into(),
             error: None,
             undone_by: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::caches::Caches;
 use super::google::Tokens;
+use super::pace::{Pace, Pacing};
 use super::session::Session;
 use super::{Credentials, Endpoints, Platform};
 use crate::clock::Clock;
@@ -45,6 +46,7 @@ pub(super) struct Inner {
     credentials: RwLock<Arc<Credentials>>,
     pub clock: Clock,
     pub observer: Option<Observer>,
+    pub pacing: Option<Pacing>,
     pub tokens: Tokens,
     pub caches: Caches,
 }
@@ -52,15 +54,33 @@ pub(super) struct Inner {
 impl Clients {
     /// Clients for these addresses and credentials. Nothing is connected or signed yet.
     pub fn new(endpoints: Endpoints, credentials: Credentials, clock: Clock) -> Self {
-        Clients::build(endpoints, credentials, clock, None)
+        Clients::build(endpoints, credentials, clock, None, None)
+    }
+
+    /// As [`Clients::new`], and every request waits for its turn; one that is refused for its rate is sent again, which
+    /// is safe since a refused request had no effect. Limits in time are for each request then, not for a whole action.
+    pub fn paced(endpoints: Endpoints, credentials: Credentials, clock: Clock, pacing: Pacing) -> Self {
+        Clients::build(endpoints, credentials, clock, None, Some(pacing))
+    }
+
+    /// The limiter of a platform's credential; `None` when requests are not paced.
+    pub fn pace(&self, platform: Platform) -> Option<Arc<Pace>> {
+        let pacing = self.inner.pacing.as_ref()?;
+        Some(pacing.of(platform, &self.credentials().fingerprint(platform).unwrap_or_default()))
     }
 
     /// As [`Clients::new`], with an observer that is told of every request.
     pub fn observed(endpoints: Endpoints, credentials: Credentials, clock: Clock, observer: Observer) -> Self {
-        Clients::build(endpoints, credentials, clock, Some(observer))
+        Clients::build(endpoints, credentials, clock, Some(observer), None)
     }
 
-    fn build(endpoints: Endpoints, credentials: Credentials, clock: Clock, observer: Option<Observer>) -> Self {
+    fn build(
+        endpoints: Endpoints,
+        credentials: Credentials,
+        clock: Clock,
+        observer: Option<Observer>,
+        pacing: Option<Pacing>,
+    ) -> Self {
         Clients {
             inner: Arc::new(Inner {
                 http: Http::new(Options::default()),
@@ -68,6 +88,7 @@ impl Clients {
                 credentials: RwLock::new(Arc::new(credentials)),
                 clock,
                 observer,
+                pacing,
                 tokens: Tokens::default(),
                 caches: Caches::default(),
             }),

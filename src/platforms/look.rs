@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -20,6 +21,9 @@ const DIGITS: usize = 32;
 
 /// Pages of a query that one look for a hundred pages reads at most, before it asks one by one.
 const QUERIES: usize = 3;
+
+/// Objects that are asked for one by one at the same time; whatever paces the requests may let fewer through.
+const AT_ONCE: usize = 8;
 
 /// How an item looks right now.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,10 +90,14 @@ pub fn fingerprint(platform: Platform, object: &Value) -> String {
     format!("{}.{}", hash(&Value::Object(content)), hash(&Value::Object(stamp)))
 }
 
+/// The half of a fingerprint that is about the content.
+pub fn content_of(print: &str) -> &str {
+    print.split('.').next().unwrap_or_default()
+}
+
 /// Whether two fingerprints are of the same content, whatever became of trash, archive and times.
 pub fn same_content(a: &str, b: &str) -> bool {
-    let content = |print: &str| print.split('.').next().map(str::to_owned);
-    content(a) == content(b)
+    content_of(a) == content_of(b)
 }
 
 fn hash(value: &Value) -> String {
@@ -129,14 +137,45 @@ impl Clients {
             Ok(known) => known,
             Err(error) => return targets.iter().map(|_| Err(error.clone())).collect(),
         };
-        let mut sights = Vec::with_capacity(targets.len());
-        for target in targets {
+        let look = |target| {
             // Each has its own time.
             let session = self.session(platform, super::CALL_TIMEOUT);
-            sights.push(look_at(&session, target, &known).await);
-        }
-        sights
+            let known = &known;
+            async move { look_at(&session, target, known).await }
+        };
+        futures_util::stream::iter(targets).map(look).buffered(AT_ONCE).collect().await
     }
+}
+
+impl Clients {
+    /// Fingerprint of an object that an earlier action was about, wherever a clean-up put it; `None` when it is gone for
+    /// good, or when a kind of action has nothing to look at.
+    pub async fn print_now(&self, platform: Platform, target: &Target<'_>) -> Result<Option<String>, PlatformError> {
+        let session = self.session(platform, super::CALL_TIMEOUT);
+        match object(&session, target).await {
+            Ok(object) => Ok(object.map(|object| fingerprint(platform, &object))),
+            Err(error) if error.code == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The object of an action, in the fields that its fingerprint is made of; `None` when there is nothing to look at.
+async fn object(session: &Session, target: &Target<'_>) -> Result<Option<Value>, PlatformError> {
+    let data = Data::new(session.platform, target.action, target.data);
+    use ActionType::{Delete, Update};
+    Ok(match (session.platform, target.action) {
+        (Platform::Notion, Delete | Update) => {
+            Some(notion::page(session, data.text("page_id").unwrap_or_default()).await?)
+        }
+        (Platform::Trello, Delete | Update) => {
+            Some(trello::card_with(session, trello::card(&data), TRELLO_FIELDS).await?)
+        }
+        (Platform::Drive, Delete | Update) => {
+            Some(drive::get_with(session, drive::file_id(&data), DRIVE_FIELDS).await?)
+        }
+        _ => None,
+    })
 }
 
 async fn look_at(
@@ -145,63 +184,50 @@ async fn look_at(
     known: &HashMap<String, Value>,
 ) -> Result<Sight, PlatformError> {
     let data = Data::new(session.platform, target.action, target.data);
-    let gone = |what: String| Ok(Sight::Already(what));
-    match (session.platform, target.action) {
-        (Platform::Notion, ActionType::Delete | ActionType::Update) => {
-            let id = data.text("page_id").unwrap_or_default();
-            let page = match known.get(&bare(id)) {
-                Some(page) => page.clone(),
-                None => match notion::page(session, id).await {
-                    Ok(page) => page,
-                    Err(error) if error.code == ErrorCode::NotFound => {
-                        return gone(format!(
-                            "Notion shows no page {id}: it is gone, or no longer shared with this connection"
-                        ));
-                    }
-                    Err(error) => return Err(error),
-                },
-            };
-            if notion::in_trash(&page) {
-                return gone(format!("page {id} is in the trash already"));
-            }
-            Ok(there(session, &page, "in_trash"))
-        }
-        (Platform::Trello, ActionType::Delete) => {
-            let id = trello::card(&data);
-            match trello::card_with(session, id, TRELLO_FIELDS).await {
-                Ok(card) if card["closed"] == true => gone(format!("card {id} is archived already")),
-                Ok(card) => Ok(there(session, &card, "closed")),
-                Err(error) if error.code == ErrorCode::NotFound => gone(format!("Trello has no card {id} any more")),
-                Err(error) => Err(error),
-            }
-        }
-        (Platform::Drive, ActionType::Delete) => {
-            let id = drive::file_id(&data);
-            match drive::get_with(session, id, DRIVE_FIELDS).await {
-                Ok(file) if file["trashed"] == true => gone(format!("file {id} is in the trash already")),
-                Ok(file) => Ok(there(session, &file, "trashed")),
-                Err(error) if error.code == ErrorCode::NotFound => gone(format!("Drive shows no file {id} any more")),
-                Err(error) => Err(error),
-            }
-        }
-        (Platform::Sheets, ActionType::Delete) => match sheets_row::look(session, &data).await? {
-            (Place::There, _) => {
-                let before = sheets_row::before(session, &data).await?;
-                Ok(Sight::There { print: String::new(), before: Some(before) })
-            }
-            (Place::Gone, _) => gone("the row is deleted already".to_string()),
-            (Place::Moved, now) => {
-                let now = sheets_row::shown(&now.cells);
-                Ok(Sight::Changed(format!("the row holds {now}: rows moved, or somebody changed it")))
-            }
-        },
-        _ => Ok(Sight::There { print: String::new(), before: None }),
+    if (session.platform, target.action) == (Platform::Sheets, ActionType::Delete) {
+        return row(session, &data).await;
     }
+    let seen = match data.text("page_id").and_then(|id| known.get(&bare(id))) {
+        Some(page) => Ok(Some(page.clone())),
+        None => object(session, target).await,
+    };
+    let object = match seen {
+        Ok(Some(object)) => object,
+        Ok(None) => return Ok(Sight::There { print: String::new(), before: None }),
+        Err(error) if error.code == ErrorCode::NotFound => {
+            let why =
+                format!("{} shows it no more: it is gone, or no longer shared with this connection", session.platform);
+            return Ok(Sight::Already(why));
+        }
+        Err(error) => return Err(error),
+    };
+    let (flag, out_of_the_way) = match session.platform {
+        Platform::Notion => ("in_trash", notion::in_trash(&object)),
+        Platform::Trello => ("closed", object["closed"] == true),
+        _ => ("trashed", object["trashed"] == true),
+    };
+    if out_of_the_way {
+        let where_it_is = if session.platform == Platform::Trello { "archived" } else { "in the trash" };
+        return Ok(Sight::Already(format!("it is {where_it_is} already")));
+    }
+    let print = fingerprint(session.platform, &object);
+    // A clean-up's undo needs no more than that it was not out of the way before.
+    let before = (target.action == ActionType::Delete).then(|| json!({flag: false}));
+    Ok(Sight::There { print, before })
 }
 
-/// An object that a clean-up can take out of the way; what an undo needs is that it was not out of the way before.
-fn there(session: &Session, object: &Value, flag: &str) -> Sight {
-    Sight::There { print: fingerprint(session.platform, object), before: Some(json!({flag: false})) }
+/// A row has no id: what was seen of it is part of the action.
+async fn row(session: &Session, data: &Data<'_>) -> Result<Sight, PlatformError> {
+    Ok(match sheets_row::look(session, data).await? {
+        (Place::There, _) => {
+            Sight::There { print: String::new(), before: Some(sheets_row::before(session, data).await?) }
+        }
+        (Place::Gone, _) => Sight::Already("the row is deleted already".into()),
+        (Place::Moved, now) => {
+            let now = sheets_row::shown(&now.cells);
+            Sight::Changed(format!("the row holds {now}: rows moved, or somebody changed it"))
+        }
+    })
 }
 
 fn bare(id: &str) -> String {

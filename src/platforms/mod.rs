@@ -23,6 +23,7 @@ mod keys;
 pub mod look;
 mod notion;
 pub mod objects;
+pub mod pace;
 mod session;
 mod sheets;
 pub mod sheets_row;

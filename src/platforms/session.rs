@@ -14,6 +14,9 @@ use crate::http::{Failure, HeaderMap, HeaderName, HeaderValue, Method, Url, clip
 use crate::secret::Secret;
 use crate::wire::{ErrorCode, Time};
 
+/// How often one request is refused for its rate before that is its answer: something else uses up the limit then.
+const MOST_REFUSALS: u32 = 20;
+
 /// Longest message an error carries, in characters.
 const MESSAGE_LIMIT: usize = 500;
 
@@ -153,7 +156,8 @@ impl Session {
         }
     }
 
-    /// Makes one request with these headers: no credential is added.
+    /// Makes one request with these headers: no credential is added. Where requests are paced it waits for its turn,
+    /// and what is refused for its rate goes again, first of all.
     pub(super) async fn exchange(
         &self,
         request: &'static str,
@@ -163,7 +167,45 @@ impl Session {
         headers: HeaderMap,
         payload: &Payload,
     ) -> Result<(Value, HeaderMap), Failed> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let Some(pacing) = &self.inner.pacing else {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            return self.one_try(request, effect, method, url, headers, payload, left).await;
+        };
+        let pace = pacing.of(self.platform, &self.credentials.fingerprint(self.platform).unwrap_or_default());
+        let place = pace.queue_up();
+        let mut refusals = 0;
+        loop {
+            let slot = place.turn().await;
+            let answer = self.one_try(request, effect, method, url, headers.clone(), payload, self.limit).await;
+            match &answer {
+                Err(failed) if failed.error.code == ErrorCode::RateLimited => {
+                    slot.refused(failed.error.retry_after);
+                    refusals += 1;
+                    if refusals == MOST_REFUSALS {
+                        return answer;
+                    }
+                }
+                // Nobody answered: that says nothing about the rate.
+                Err(failed) if failed.error.http_status.is_none() => return answer,
+                _ => {
+                    slot.let_through();
+                    return answer;
+                }
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one request")]
+    async fn one_try(
+        &self,
+        request: &'static str,
+        effect: Effect,
+        method: &Method,
+        url: &Url,
+        headers: HeaderMap,
+        payload: &Payload,
+        left: Duration,
+    ) -> Result<(Value, HeaderMap), Failed> {
         if left.is_zero() {
             let cause = Failure::new(ErrorCode::TimeoutError, Delivery::NotDelivered, "");
             return Err(self.lost(cause, effect).into());

@@ -53,6 +53,8 @@ pub struct ChangeContext {
     pub reason: Option<String>,
     /// Ticket reference.
     pub ticket: Option<String>,
+    /// The newest line of the caller's journal.
+    pub journal: Option<String>,
     /// The version the caller saw; refuse with `CONFLICT` when it moved.
     pub if_version: Option<u64>,
     /// Id of the request, for the logs.

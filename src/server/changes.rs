@@ -23,7 +23,8 @@ use super::state::ServerState;
 use super::telemetry::{LogLine, Part};
 use super::tokens::{Caller, hash};
 use crate::wire::{
-    AuditRecord, EffectKind, ErrorCode, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_TICKET,
+    AuditRecord, EffectKind, ErrorCode, HEADER_IDEMPOTENCY_KEY, HEADER_JOURNAL, HEADER_OPERATOR, HEADER_REASON,
+    HEADER_TICKET,
 };
 
 /// Longest time a body may take to arrive.
@@ -167,6 +168,7 @@ pub fn context(headers: &HeaderMap, caller: Option<&Caller>, id: &str) -> Result
         operator: text(HEADER_OPERATOR)?,
         reason: text(HEADER_REASON)?,
         ticket: text(HEADER_TICKET)?,
+        journal: text(HEADER_JOURNAL)?,
         if_version,
         request_id: id.to_owned(),
     })
@@ -197,6 +199,7 @@ pub async fn note(
         outcome,
         reason: cx.reason.clone(),
         ticket: cx.ticket.clone(),
+        journal: cx.journal.clone(),
     };
     // The change is done by now: the answer must say so, and the log file must say that the record is missing.
     if let Err(error) = state.audit.write(&record).await {

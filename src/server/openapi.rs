@@ -14,7 +14,7 @@ use utoipa::openapi::{
 
 use super::access::{self, OPEN_ON_LOOPBACK};
 use super::changes::HEADER_TEXT_MAX;
-use crate::wire::{ErrorBody, HEADER_IDEMPOTENCY_KEY, HEADER_OPERATOR, HEADER_REASON, HEADER_TICKET};
+use crate::wire::{ErrorBody, HEADER_IDEMPOTENCY_KEY, HEADER_JOURNAL, HEADER_OPERATOR, HEADER_REASON, HEADER_TICKET};
 
 /// Name of the security scheme.
 const BEARER: &str = "bearer";
@@ -130,6 +130,7 @@ fn change_headers() -> impl Iterator<Item = Parameter> {
         ("if-match", "The version that was read; 412 when it moved", 21, "^([0-9]{1,19}|\"[0-9]{1,19}\"|[*])$"),
         (HEADER_REASON, "Why, for the audit log; percent-encoded UTF-8", HEADER_TEXT_MAX, PRINTABLE),
         (HEADER_TICKET, "Ticket reference, for the audit log; percent-encoded UTF-8", HEADER_TEXT_MAX, PRINTABLE),
+        (HEADER_JOURNAL, "Newest line of the caller's journal, for the audit log", HEADER_TEXT_MAX, PRINTABLE),
         (HEADER_OPERATOR, "On whose behalf the token is used; percent-encoded UTF-8", HEADER_TEXT_MAX, PRINTABLE),
     ];
     headers.into_iter().map(|(name, text, length, pattern)| {

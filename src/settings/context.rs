@@ -11,6 +11,7 @@ use super::Env;
 use crate::error::{Fault, Kind};
 use crate::platforms::Endpoints;
 use crate::secret::Secret;
+use crate::wire::Platform;
 
 /// How long a credential command may take; a keyring without a session would hang for ever.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
@@ -238,6 +239,8 @@ pub struct Context {
     pub platforms: Endpoints,
     /// Where the platforms' credentials come from, by the runbook's variable; the environment for those left out.
     pub keys: BTreeMap<String, CredentialSource>,
+    /// Requests a second that a platform bears, where the operator knows better than its documentation.
+    pub pace: BTreeMap<Platform, f64>,
     /// Log locations.
     pub logs: LogPlaces,
     /// Named links: dashboards, consoles.

@@ -10,6 +10,7 @@ use super::context::{Context, ContextKind, CredentialSource, LogPlaces, Protecti
 use crate::error::{Fault, Kind};
 use crate::files::write_whole;
 use crate::platforms::{Endpoints, is_credential};
+use crate::wire::Platform;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -45,6 +46,8 @@ pub(super) struct ContextTable {
     #[serde(default)]
     keys: BTreeMap<String, CredentialSource>,
     #[serde(default)]
+    pace: BTreeMap<Platform, f64>,
+    #[serde(default)]
     logs: LogPlaces,
     #[serde(default)]
     links: BTreeMap<String, String>,
@@ -60,6 +63,10 @@ impl ContextTable {
         if let Some(name) = self.keys.keys().find(|name| !is_credential(name)) {
             let fault = Fault::usage(format!("keys.{name}: no platform has a credential of that name"));
             return Err(fault.hint("name it as the runbook does: NOTION_API_KEY, TRELLO_TOKEN, SLACK_BOT_TOKEN"));
+        }
+        if let Some((platform, rate)) = self.pace.iter().find(|(_, rate)| !(0.01..=100_000.0).contains(*rate)) {
+            return Err(Fault::usage(format!("`pace.{platform}` cannot be {rate}"))
+                .hint("it is requests a second, from 0.01 to 100000"));
         }
         let named = |source: &CredentialSource| source.describe() != "none";
         let (base_url, base_credential, base_break_glass) =
@@ -78,6 +85,7 @@ impl ContextTable {
             break_glass: or_base(self.break_glass, base_break_glass.unwrap_or_default()),
             platforms: self.platforms,
             keys: self.keys,
+            pace: self.pace,
             logs: self.logs,
             links: self.links,
             contacts: self.contacts,

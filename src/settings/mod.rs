@@ -248,6 +248,7 @@ fn builtin_contexts(places: &Places) -> BTreeMap<String, Context> {
         break_glass: CredentialSource::default(),
         platforms: crate::platforms::Endpoints::default(),
         keys: BTreeMap::new(),
+        pace: BTreeMap::new(),
         logs: LogPlaces::default(),
         links: BTreeMap::new(),
         contacts: BTreeMap::new(),

@@ -56,5 +56,7 @@ pub const HEADER_REASON: &str = "x-opsctl-reason";
 pub const HEADER_TICKET: &str = "x-opsctl-ticket";
 /// Request header: the person or job on whose behalf the credential is used (`ana@bastion`); a claim, not an identity.
 pub const HEADER_OPERATOR: &str = "x-opsctl-operator";
+/// Request header: the newest line of the caller's journal, `JOURNAL:LINE:SHA-256`, for the audit log.
+pub const HEADER_JOURNAL: &str = "x-opsctl-journal";
 /// Response header: id of the request, also in the server's logs.
 pub const HEADER_REQUEST_ID: &str = "x-request-id";

@@ -100,6 +100,9 @@ pub struct AuditRecord {
     /// Ticket reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// The newest line of the caller's journal at that moment: `JOURNAL:LINE:SHA-256`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
 }
 
 /// A page of the audit log.

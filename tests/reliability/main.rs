@@ -3,6 +3,7 @@
 //! backup, and drilled for it.
 
 mod backups;
+mod bulk_kills;
 mod disk_full;
 mod drills;
 mod full_queue;

@@ -81,6 +81,7 @@ impl Line {
 /// Verbs that are not the runbook's.
 pub const OURS: &[&str] = &[
     "api",
+    "apply",
     "approvals approve",
     "approvals reject",
     "completions",
@@ -94,7 +95,9 @@ pub const OURS: &[&str] = &[
     "context show",
     "context use",
     "history",
+    "history resume",
     "history show",
+    "history verify",
     "man",
     "queue failed",
     "queue retry",

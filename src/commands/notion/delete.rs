@@ -30,7 +30,7 @@ pub struct DeleteArgs {
 }
 
 pub(super) async fn delete(app: &App, args: DeleteArgs) -> anyhow::Result<Outcome> {
-    let clients = app.platforms().await?;
+    let clients = app.paced().await?;
     let id = args.page.as_str();
     let page = match clients.notion_page(id).await {
         Ok(page) => page,

@@ -44,7 +44,7 @@ pub struct FindArgs {
 }
 
 pub(super) async fn find(app: &App, args: FindArgs) -> anyhow::Result<Outcome> {
-    let clients = app.platforms().await?;
+    let clients = app.paced().await?;
     let (mut found, _) = search(app, &clients, &args.database, &args.matching).await?;
     found.all = args.all_sets;
     app.emit(&found)?;
@@ -204,7 +204,7 @@ pub struct RemoveArgs {
 }
 
 pub(super) async fn remove(app: &App, args: RemoveArgs) -> anyhow::Result<Outcome> {
-    let clients = app.platforms().await?;
+    let clients = app.paced().await?;
     let (found, database) = search(app, &clients, &args.database, &args.matching).await?;
     if found.surplus == 0 {
         let review = note_of_review(&found).map(|note| format!(" {note}")).unwrap_or_default();
@@ -224,7 +224,7 @@ pub(super) async fn remove(app: &App, args: RemoveArgs) -> anyhow::Result<Outcom
     let pages = text::counted(found.surplus, "copy", "copies");
     let mut job =
         Job::new("notion remove-duplicates", format!("move {pages} in {} to the trash", found.name), &args.change)
-            .limits(&args.bulk)
+            .bulk(&args.bulk)
             .subject(format!("notion database {}", found.id))
             .note("Notion keeps the trash for 30 days; undo brings the pages back")
             .items(items.collect());

@@ -27,7 +27,7 @@ pub struct ArchiveArgs {
 }
 
 pub(super) async fn archive(app: &App, args: ArchiveArgs) -> anyhow::Result<Outcome> {
-    let clients = app.platforms().await?;
+    let clients = app.paced().await?;
     let what = || format!("cannot read the Trello card {}", args.card);
     let card = clients.trello_card(args.card.as_str(), TRELLO_FIELDS).await.map_err(|error| error.fault(what()))?;
     let text = |name: &str| card[name].as_str().unwrap_or_default();

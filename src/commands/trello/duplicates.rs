@@ -41,7 +41,7 @@ pub struct FindArgs {
 }
 
 pub(super) async fn find(app: &App, args: FindArgs) -> anyhow::Result<Outcome> {
-    let clients = app.platforms().await?;
+    let clients = app.paced().await?;
     let mut found = search(app, &clients, &args.board, &args.matching).await?;
     found.all = args.all_sets;
     app.emit(&found)?;
@@ -117,7 +117,7 @@ pub struct ArchiveArgs {
 }
 
 pub(super) async fn archive(app: &App, args: ArchiveArgs) -> anyhow::Result<Outcome> {
-    let clients = app.platforms().await?;
+    let clients = app.paced().await?;
     let found = search(app, &clients, &args.board, &args.matching).await?;
     if found.surplus == 0 {
         return already(app, found.none());
@@ -128,7 +128,7 @@ pub(super) async fn archive(app: &App, args: ArchiveArgs) -> anyhow::Result<Outc
     });
     let cards = text::counted(found.surplus, "copy", "copies");
     Job::new("trello archive-duplicates", format!("archive {cards} on {}", found.name), &args.change)
-        .limits(&args.bulk)
+        .bulk(&args.bulk)
         .subject(format!("trello board {}", found.id))
         .items(items.collect())
         .run(app)

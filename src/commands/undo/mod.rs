@@ -1,5 +1,7 @@
 //! `opsctl undo`: takes a change back. It is itself a plan, and leaves alone what somebody touched since.
 
+mod platforms;
+
 use std::io;
 
 use serde::Serialize;
@@ -24,6 +26,10 @@ use crate::wire::{
 pub struct UndoArgs {
     /// Receipt of the change, from its last line or `opsctl history`
     receipt: String,
+
+    /// Only this item (can be repeated)
+    #[arg(long = "item", value_name = "ID")]
+    items: Vec<String>,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -78,15 +84,36 @@ fn is_good(effect: EffectKind) -> bool {
 }
 
 impl UndoArgs {
+    /// Whether an item is one of those that are meant.
+    fn names(&self, id: &str) -> bool {
+        self.items.is_empty() || self.items.iter().any(|wanted| wanted == id)
+    }
+
+    /// The receipt as if only the named items had been changed; their places stay.
+    fn narrowed(&self, mut receipt: Receipt) -> Result<Receipt, Fault> {
+        if let Some(unknown) = self.items.iter().find(|id| receipt.items.iter().all(|item| item.id != **id)) {
+            let id = &receipt.id;
+            return Err(Fault::new(Kind::NotFound, format!("{id} has no item `{unknown}`"))
+                .hint(format!("list them with `opsctl history show {id}`")));
+        }
+        for item in receipt.items.iter_mut().filter(|item| !self.names(&item.id)) {
+            item.effect = EffectKind::AlreadySo;
+        }
+        Ok(receipt)
+    }
+
     /// Runs it.
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
-        let receipt = app.receipts.read(&self.receipt)?;
+        let receipt = self.narrowed(app.receipts.read(&self.receipt)?)?;
         if let Some(by) = &receipt.undone_by {
             app.note(format!("{} was already taken back by {by}", receipt.id));
             app.emit(&Undone { undoes: receipt.id, items: Vec::new(), left_alone: Vec::new() })?;
             return Ok(Outcome::Done);
         }
         ensure_undoable(app, &receipt)?;
+        if receipt.planned.is_some() {
+            return platforms::take_back(app, &receipt, &self).await;
+        }
         if let Some((backup, scope)) = receipt.items.iter().find_map(restore_of) {
             return take_back_restore(app, &receipt, backup, scope, &self.change).await;
         }
@@ -109,12 +136,18 @@ impl UndoArgs {
         app.receipt(&approval, items.clone())?;
         let all_good = items.iter().all(|i| is_good(i.effect));
         if all_good {
-            app.receipts.undone(app.now(), &receipt.id, approval.receipt_id(), None)?;
+            let only = (!self.items.is_empty()).then(|| places(&receipt, &self));
+            app.receipts.undone(app.now(), &receipt.id, approval.receipt_id(), only)?;
         }
         let outcome = if all_good && work.left.is_empty() { Outcome::Done } else { Outcome::SomeFailed };
         app.emit(&Undone { undoes: receipt.id, items, left_alone: work.left })?;
         Ok(outcome)
     }
+}
+
+/// Where the named items are in the receipt.
+fn places(receipt: &Receipt, args: &UndoArgs) -> Vec<usize> {
+    (0..receipt.items.len()).filter(|at| args.names(&receipt.items[*at].id)).collect()
 }
 
 /// The backup that an item goes back to.
@@ -147,12 +180,7 @@ async fn take_back_restore(
 
 fn ensure_undoable(app: &App, receipt: &Receipt) -> Result<(), Fault> {
     let id = &receipt.id;
-    let context = &app.settings.context_name.value;
-    if *context != receipt.context {
-        return Err(Fault::new(Kind::Conflict, format!("{id} belongs to another context"))
-            .because(format!("it was made in `{}`, and `{context}` is in use", receipt.context))
-            .hint(format!("opsctl undo {id} --context {}", receipt.context)));
-    }
+    receipt.ensure_of(&app.settings.context_name.value, "undo")?;
     if receipt.can_be_undone() {
         return Ok(());
     }

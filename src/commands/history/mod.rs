@@ -1,5 +1,8 @@
 //! `opsctl history`: what was changed from here.
 
+mod resume;
+mod verify;
+
 use std::io;
 
 use clap::Subcommand;
@@ -12,10 +15,12 @@ use crate::guard::{Receipt, ReceiptState, UndoAction};
 use crate::output::{Page, Report, Table};
 
 use super::args::SinceArgs;
+use resume::ResumeArgs;
+use verify::VerifyArgs;
 
 /// Show what was changed from here
 ///
-/// Every change leaves a receipt in the state directory: who, when, where, what, why, what became of each item, and
+/// Every change is in the journal in the state directory: who, when, where, what, why, what became of each item, and
 /// how it can be taken back.
 ///
 ///     opsctl history --since 7d
@@ -43,6 +48,8 @@ struct ListArgs {
 enum Verb {
     /// Show one receipt, item by item
     Show(ShowArgs),
+    Verify(VerifyArgs),
+    Resume(ResumeArgs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -56,6 +63,8 @@ impl HistoryArgs {
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         match self.verb {
             Some(Verb::Show(args)) => app.emit(&Shown(app.receipts.read(&args.receipt)?))?,
+            Some(Verb::Verify(args)) => return args.run(app).await,
+            Some(Verb::Resume(args)) => return args.run(app).await,
             None => self.list.run(app)?,
         }
         Ok(Outcome::Done)
@@ -99,6 +108,9 @@ impl Report for History {
 /// What became of it, in a few words.
 fn outcome(receipt: &Receipt) -> String {
     match (receipt.state, &receipt.undone_by) {
+        (ReceiptState::Started, _) if receipt.is_interrupted() => {
+            format!("INTERRUPTED, {} of {} done", receipt.items.len(), receipt.planned.unwrap_or_default())
+        }
         (ReceiptState::Started, _) => "UNKNOWN".into(),
         (ReceiptState::Failed, _) => "FAILED".into(),
         (ReceiptState::Done, Some(by)) => format!("undone by {by}"),

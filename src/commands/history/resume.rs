@@ -1,0 +1,67 @@
+//! `opsctl history resume`: finishes an interrupted change.
+
+use crate::aliases;
+use crate::app::App;
+use crate::bulk::{Item, Job, Limits};
+use crate::error::{Fault, Kind, Outcome};
+use crate::guard::{ChangeArgs, Receipt, ReceiptState, Record, Stage};
+
+/// Finish an interrupted change
+///
+/// What has an outcome is not touched again. The item whose request may have left is looked up on the platform first,
+/// and every other one is read again right before it is touched. Without a receipt it takes the newest interrupted
+/// change of this context.
+///
+///     opsctl history resume r-1017-0309 --dry-run
+#[derive(clap::Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct ResumeArgs {
+    /// Receipt of the change: r-1017-0309
+    receipt: Option<String>,
+
+    #[command(flatten)]
+    limits: Limits,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl ResumeArgs {
+    /// Runs it.
+    pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
+        let Some(id) = self.receipt.clone().map_or_else(|| newest(app), |id| Ok(Some(id)))? else {
+            app.note("No interrupted change.");
+            return Ok(Outcome::Done);
+        };
+        let Record { receipt, plan, stages, .. } = app.receipts.record_of::<Item>(&id)?;
+        receipt.ensure_of(&app.settings.context_name.value, "history resume")?;
+        let open = stages.iter().filter(|stage| !matches!(stage, Stage::Ended(_))).count();
+        if open == 0 && receipt.state != ReceiptState::Started {
+            app.note(format!("{id} is finished already"));
+            return Ok(Outcome::Done);
+        }
+        let in_doubt = stages.iter().filter(|stage| matches!(stage, Stage::InDoubt { .. })).count();
+        let verb = aliases::find(&receipt.verb).ok_or_else(|| {
+            Fault::new(Kind::Conflict, format!("this opsctl has no verb `{}`", receipt.verb))
+                .because(format!("{id} was made by another version"))
+                .hint("finish it with the version that began it")
+        })?;
+        let title = format!("finish {id} ({})", receipt.title);
+        let mut job = Job::new(verb.name, title, &self.change).limits(&self.limits).items(plan);
+        if in_doubt > 0 {
+            let were = if in_doubt == 1 { "item may have been sent" } else { "items may have been sent" };
+            job = job.note(format!("{in_doubt} {were}: the platform is asked first"));
+        }
+        if let Some(subject) = &receipt.subject {
+            job = job.subject(subject);
+        }
+        job.going_on(receipt, stages).run(app).await
+    }
+}
+
+/// The newest change of this context that stopped in the middle.
+fn newest(app: &App) -> anyhow::Result<Option<String>> {
+    let context = &app.settings.context_name.value;
+    let interrupted = |receipt: &Receipt| receipt.is_interrupted() && receipt.context == *context;
+    Ok(app.receipts.list()?.into_iter().find(interrupted).map(|receipt| receipt.id))
+}

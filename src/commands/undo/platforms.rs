@@ -1,0 +1,121 @@
+//! Taking back what was done straight on the platforms, item by item.
+
+use serde_json::json;
+
+use super::UndoArgs;
+use crate::app::App;
+use crate::bulk::{Deed, Item, Job};
+use crate::error::{Fault, Kind, Outcome};
+use crate::guard::journal::Fate;
+use crate::guard::{Receipt, Record, Stage, Undo};
+use crate::platforms::Clients;
+use crate::platforms::look::{Target, content_of, same_content};
+use crate::platforms::undo::{self, Done, Way};
+use crate::wire::{ActionType, Platform};
+
+/// What is to be taken back of one receipt.
+#[derive(Default)]
+struct Sorted {
+    items: Vec<Item>,
+    /// Touched by somebody since, or not to be reached: with why.
+    left: Vec<String>,
+    /// Only a person can: with how.
+    by_hand: Vec<String>,
+}
+
+/// Takes back the items of a receipt that were recorded one by one.
+pub async fn take_back(app: &App, receipt: &Receipt, args: &UndoArgs) -> anyhow::Result<Outcome> {
+    let record = app.receipts.record_of::<Item>(&receipt.id)?;
+    let sorted = sort(&app.paced().await?, &record, args).await;
+    for item in &sorted.by_hand {
+        app.note(format!("cannot be taken back: {item}"));
+    }
+    for item in &sorted.left {
+        app.note(format!("left alone: {item}"));
+    }
+    if sorted.items.is_empty() {
+        if sorted.left.is_empty() && !sorted.by_hand.is_empty() {
+            let fault = Fault::new(Kind::Conflict, format!("{} cannot be taken back by a request", receipt.id));
+            return Err(sorted.by_hand.iter().fold(fault, |fault, why| fault.because(why)).into());
+        }
+        app.note("nothing is left to take back");
+        return Ok(if sorted.left.is_empty() { Outcome::Done } else { Outcome::SomeFailed });
+    }
+    let title = format!("undo {} ({}, by {})", receipt.id, receipt.title, receipt.operator);
+    let mut job = Job::new("undo", title, &args.change).items(sorted.items);
+    if let Some(subject) = &receipt.subject {
+        job = job.subject(subject);
+    }
+    let outcome = job.run(app).await?;
+    Ok(if sorted.left.is_empty() { outcome } else { Outcome::SomeFailed })
+}
+
+/// Sorts the items by what can become of them. The last that was done comes first.
+async fn sort(clients: &Clients, record: &Record<Item>, args: &UndoArgs) -> Sorted {
+    let mut sorted = Sorted::default();
+    let stages = record.plan.iter().zip(&record.stages).enumerate();
+    for (place, (item, stage)) in stages.rev().filter(|(_, (item, _))| args.names(&item.id)) {
+        let Stage::Ended(fate) = stage else { continue };
+        let Some(done) = done(record, place, item, fate).filter(|_| fate.item.can_be_undone()) else { continue };
+        let mut plan = undo::plan(&done);
+        if item.undo == Undo::Correct {
+            // What people have read cannot be taken back, but it can be said that it was wrong.
+            plan.way = Way::Request;
+            plan.what = "mark the message as wrong, or say so in its thread".into();
+        }
+        let name = if item.name.is_empty() { item.id.clone() } else { format!("`{}` ({})", item.name, item.id) };
+        match plan.way {
+            Way::Nothing(why) => sorted.left.push(format!("{name}: {why}")),
+            Way::Manual(lines) => sorted.by_hand.push(format!("{name}: {}", lines.join(" "))),
+            Way::Request => match touched(clients, item, &done).await {
+                Some(how) => sorted.left.push(format!("{name}: {how}")),
+                None => sorted.items.push(back(item, place, &record.receipt.id, done, plan.what)),
+            },
+        }
+    }
+    sorted
+}
+
+/// What was done to an item, as the platforms' undo wants to know it.
+fn done(record: &Record<Item>, place: usize, item: &Item, fate: &Fate) -> Option<Done> {
+    let Deed::Act { platform, action, data } = &item.deed else { return None };
+    // What was found done after a lost answer is known by its own id.
+    let result = if fate.result.is_null() { json!({"id": item.id}) } else { fate.result.clone() };
+    Some(Done {
+        platform: *platform,
+        action_type: *action,
+        data: data.clone(),
+        result,
+        before: record.before.get(&place).cloned(),
+        marker: Some(format!("{}:{place}", record.receipt.key)),
+        at: record.receipt.at,
+    })
+}
+
+/// How somebody touched what an item is about, if anybody did.
+async fn touched(clients: &Clients, item: &Item, done: &Done) -> Option<String> {
+    let seen = item.seen.as_ref()?;
+    let target = Target { action: done.action_type, data: &done.data, among: None };
+    match clients.print_now(done.platform, &target).await {
+        Ok(Some(now)) if same_content(&now, seen) => None,
+        Ok(Some(_)) => Some("somebody changed it since".into()),
+        Ok(None) => Some(format!("{} shows it no more", done.platform)),
+        Err(error) => Some(format!("it cannot be looked at: {error}")),
+    }
+}
+
+/// The item that takes another one back.
+fn back(item: &Item, place: usize, receipt: &str, done: Done, what: String) -> Item {
+    let again = match (done.platform, done.action_type) {
+        (Platform::Notion, ActionType::Delete) => Undo::Reverse(format!("opsctl notion delete {}", item.id)),
+        (Platform::Trello, ActionType::Delete) => Undo::Reverse(format!("opsctl trello archive {}", item.id)),
+        (Platform::Drive, ActionType::Delete) => Undo::Reverse(format!("opsctl drive delete {}", item.id)),
+        _ => Undo::None,
+    };
+    let deed = Deed::TakeBack { receipt: receipt.to_owned(), item: place, done: Box::new(done) };
+    let back = Item::new(&item.id, deed).named(&item.name).sends(what).undo(again);
+    match &item.seen {
+        Some(seen) => back.seen(content_of(seen)),
+        None => back,
+    }
+}
