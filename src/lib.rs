@@ -16,6 +16,7 @@ pub mod files;
 pub mod guard;
 pub mod http;
 pub mod logs;
+pub mod notify;
 pub mod output;
 pub mod platforms;
 pub mod redact;

@@ -10,9 +10,11 @@ use anyhow::Context as _;
 
 use super::App;
 use crate::aliases::Class;
+use crate::notify::{Notifier, ROUTING_KEY};
 use crate::platforms::pace::Pacing;
 use crate::platforms::{Clients, Credentials, Endpoints, Observer};
 use crate::sandbox::{self, Place, Record};
+use crate::secret::Secret;
 use crate::server::config;
 use crate::settings::ContextKind;
 
@@ -59,6 +61,15 @@ impl App {
         let pacing = Pacing::new(Some(self.settings.places.limits()), self.clock.clone());
         let rates = self.settings.context()?.pace.iter().map(|(platform, rate)| (*platform, *rate));
         Ok(Clients::paced(self.endpoints().await?, credentials, self.clock.clone(), pacing.rates(rates)))
+    }
+
+    /// What tells people: Slack with the context's key, PagerDuty with its routing key.
+    pub async fn notifier(&self) -> anyhow::Result<Notifier> {
+        let env = self.platform_env().await?;
+        let routing_key = env.get(ROUTING_KEY).filter(|key| !key.is_empty()).map(Secret::new);
+        self.output.redactor.add(&routing_key);
+        let clients = Clients::new(self.endpoints().await?, Credentials::from_env(&env), self.clock.clone());
+        Ok(Notifier::new(clients, routing_key))
     }
 
     /// [`App::platforms`], with somebody who is told of every request.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::secret::Secret;
 
 /// The runbook's variables that hold secrets, and our own. `GOOGLE_SERVICE_ACCOUNT_KEY` is a path and not here.
-pub const SECRET_VARIABLES: [&str; 28] = [
+pub const SECRET_VARIABLES: [&str; 29] = [
     super::TOKEN_VARIABLE,
     "NOTION_API_KEY",
     "NOTION_API_KEY_BACKUP",
@@ -29,6 +29,7 @@ pub const SECRET_VARIABLES: [&str; 28] = [
     "COMPOSIO_API_KEY",
     "COMPOSIO_SESSIONS_KEY",
     "FALLBACK_WEBHOOK_URL",
+    crate::notify::ROUTING_KEY,
     "LLM_API_KEY",
     "GROQ_API_KEY",
     "TOGETHER_API_KEY",

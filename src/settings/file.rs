@@ -9,6 +9,7 @@ use toml_edit::DocumentMut;
 use super::context::{Context, ContextKind, CredentialSource, LogPlaces, Protection, parse_url};
 use crate::error::{Fault, Kind};
 use crate::files::write_whole;
+use crate::notify::ROUTING_KEY;
 use crate::platforms::{Endpoints, is_credential};
 use crate::wire::Platform;
 
@@ -60,9 +61,11 @@ impl ContextTable {
     pub fn into_context(self, name: &str, base: Option<Context>) -> Result<Context, Fault> {
         let url = self.url.as_deref().map(parse_url).transpose()?;
         self.platforms.ensure_usable().map_err(Fault::usage)?;
-        if let Some(name) = self.keys.keys().find(|name| !is_credential(name)) {
+        if let Some(name) = self.keys.keys().find(|name| !is_credential(name) && *name != ROUTING_KEY) {
             let fault = Fault::usage(format!("keys.{name}: no platform has a credential of that name"));
-            return Err(fault.hint("name it as the runbook does: NOTION_API_KEY, TRELLO_TOKEN, SLACK_BOT_TOKEN"));
+            return Err(
+                fault.hint("name it as the runbook does: NOTION_API_KEY, SLACK_BOT_TOKEN, PAGERDUTY_ROUTING_KEY")
+            );
         }
         if let Some((platform, rate)) = self.pace.iter().find(|(_, rate)| !(0.01..=100_000.0).contains(*rate)) {
             return Err(Fault::usage(format!("`pace.{platform}` cannot be {rate}"))

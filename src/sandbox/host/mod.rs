@@ -27,6 +27,7 @@ use super::sim::{SimOptions, Sims};
 use super::traffic::{self, Wanted, Writer};
 use crate::clock::Clock;
 use crate::error::{Fault, Kind};
+use crate::notify::ROUTING_KEY;
 use crate::server::tokens::ADMIN_FILE;
 use crate::wire::ClockRequest;
 use orders::{Ask, Order};
@@ -137,7 +138,10 @@ impl Host {
         };
         write_private(&place.control_token(), sims.control_token().expose().as_bytes())?;
         let credentials = sims.credentials(&place.keys())?;
-        write_private(&place.environment(), &serde_json::to_vec_pretty(&credentials)?)?;
+        // Commands notify, the orchestrator does not: its key is only in what commands read.
+        let mut of_commands = credentials.clone();
+        of_commands.insert(ROUTING_KEY.into(), sims.routing_key().expose().to_owned());
+        write_private(&place.environment(), &serde_json::to_vec_pretty(&of_commands)?)?;
         let record = Record {
             state: State::Starting,
             started_at: clock.now(),
