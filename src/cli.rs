@@ -101,8 +101,7 @@ pub fn main() -> ExitCode {
 pub fn run(args: Vec<OsString>, env: Env) -> ExitCode {
     let typed = args.clone();
     let args = aliases::rewrite(args);
-    let parsed = usage::optional_value_followed_by_word(&args).and_then(|()| {
-        let matches = command().try_get_matches_from(&args).map_err(Box::new)?;
+    let parsed = parse(&args).and_then(|matches| {
         let globals = Globals::from_arg_matches(&matches).map_err(Box::new)?;
         Ok((globals, Command::from_matches(&matches).map_err(Box::new)?))
     });
@@ -119,6 +118,22 @@ pub fn run(args: Vec<OsString>, env: Env) -> ExitCode {
             }
         }
         Err(usage::Wrong::Parser(error)) => early_error(&typed, &env, fault_of(&error, &typed, &args).into()),
+    }
+}
+
+fn parse(args: &[OsString]) -> Result<clap::ArgMatches, usage::Wrong> {
+    usage::optional_value_followed_by_word(args)?;
+    Ok(command().try_get_matches_from(args).map_err(Box::new)?)
+}
+
+/// What is wrong with a command line, without running it. `typed` starts with the program's name.
+pub(crate) fn check(typed: &[OsString]) -> Result<(), Fault> {
+    let args = aliases::rewrite(typed.to_vec());
+    match parse(&args) {
+        Ok(_) => Ok(()),
+        Err(usage::Wrong::Parser(error)) if !error.use_stderr() => Ok(()),
+        Err(usage::Wrong::Usage(fault)) => Err(*fault),
+        Err(usage::Wrong::Parser(error)) => Err(fault_of(&error, typed, &args)),
     }
 }
 

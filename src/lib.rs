@@ -20,6 +20,7 @@ pub mod notify;
 pub mod output;
 pub mod platforms;
 pub mod redact;
+pub mod runbook;
 pub mod sandbox;
 pub mod secret;
 pub mod server;

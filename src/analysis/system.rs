@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::runbook::SectionId;
+use crate::runbook::trouble::Trouble;
 use crate::wire::{CircuitState, ComponentState, OverallHealth, PauseScope, Severity, SystemStatus, Time};
 
 use super::{errors, maintenance, span};
@@ -22,6 +24,16 @@ pub struct Finding {
     /// The command that tells more or mends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// The runbook's section about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<SectionId>,
+}
+
+impl Finding {
+    /// Names the section of the runbook that deals with it.
+    fn see(&mut self, trouble: Trouble) {
+        self.runbook = trouble.section();
+    }
 }
 
 /// What was found.
@@ -36,8 +48,10 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn add(&mut self, severity: Severity, text: impl Into<String>, next: impl Into<Option<String>>) {
-        self.findings.push(Finding { severity, text: text.into(), next: next.into() });
+    fn add(&mut self, severity: Severity, text: impl Into<String>, next: impl Into<Option<String>>) -> &mut Finding {
+        self.findings.push(Finding { severity, text: text.into(), next: next.into(), runbook: None });
+        let last = self.findings.len() - 1;
+        &mut self.findings[last]
     }
 }
 
@@ -45,11 +59,15 @@ impl Findings {
 pub fn next_command(status: &SystemStatus, now: Time) -> Findings {
     let mut found = Findings::default();
     if status.locked_down {
-        found.add(Severity::Error, "the service is locked down: nothing is taken in", to("opsctl security restore"));
+        found
+            .add(Severity::Error, "the service is locked down: nothing is taken in", to("opsctl security restore"))
+            .see(Trouble::LockedDown);
     }
     for part in status.components.iter().filter(|part| part.state == ComponentState::Down) {
         let text = format!("{} is down: {}", part.component, part.detail);
-        found.add(Severity::Error, text, format!("opsctl restart {}", part.component));
+        found
+            .add(Severity::Error, text, format!("opsctl restart {}", part.component))
+            .see(Trouble::PartDown(part.component));
     }
     pauses(status, now, &mut found);
     circuits(status, now, &mut found);
@@ -65,7 +83,9 @@ pub fn next_command(status: &SystemStatus, now: Time) -> Findings {
         found.add(Severity::Warning, text, format!("opsctl config unset {name}"));
     }
     for part in status.components.iter().filter(|part| part.state == ComponentState::Restarting) {
-        found.add(Severity::Warning, format!("{} is restarting: {}", part.component, part.detail), None);
+        found
+            .add(Severity::Warning, format!("{} is restarting: {}", part.component, part.detail), None)
+            .see(Trouble::PartDown(part.component));
     }
     for error in &status.top_errors {
         let on = error.platform.map(|p| format!(" on {p}")).unwrap_or_default();
@@ -75,15 +95,17 @@ pub fn next_command(status: &SystemStatus, now: Time) -> Findings {
             format!("{} {}{on} in the last hour, the last {ago} ago: {}", error.count, error.code, error.last_message);
         if error.code.is_retriable() && age > CURRENT {
             // It went by itself: worth knowing, nothing to do. A refused key does not.
-            found.add(Severity::Info, text, None);
+            found.add(Severity::Info, text, None).see(Trouble::Error(error.code));
         } else {
-            found.add(Severity::Warning, text, errors::next_command(error.code, error.platform));
+            found
+                .add(Severity::Warning, text, errors::next_command(error.code, error.platform))
+                .see(Trouble::Error(error.code));
         }
     }
     // After the errors that made them fail: what is driven again before those are gone fails again.
     if status.failed > 0 {
         let text = format!("{} given up after their retries", items(status.failed));
-        found.add(Severity::Warning, text, to("opsctl queue failed"));
+        found.add(Severity::Warning, text, to("opsctl queue failed")).see(Trouble::GivenUp);
     }
     for setting in &status.pending_settings {
         let part = setting.rsplit_once('(').and_then(|(_, part)| part.strip_suffix(')'));
@@ -124,7 +146,7 @@ fn pauses(status: &SystemStatus, now: Time, found: &mut Findings) {
             PauseScope::All => "opsctl resume all --slow-start",
             PauseScope::Queue => "opsctl queue resume",
         };
-        found.add(Severity::Error, text, to(next));
+        found.add(Severity::Error, text, to(next)).see(Trouble::Paused);
     }
 }
 
@@ -135,7 +157,7 @@ fn circuits(status: &SystemStatus, now: Time, found: &mut Findings) {
             CircuitState::Closed => {}
             CircuitState::HalfOpen => {
                 let text = format!("the {platform} circuit is HALF_OPEN and probes");
-                found.add(Severity::Warning, text, format!("opsctl circuit status {platform}"));
+                found.add(Severity::Warning, text, format!("opsctl circuit status {platform}")).see(Trouble::Circuit);
             }
             CircuitState::Open => {
                 let probe = match circuit.will_reset_at {
@@ -147,7 +169,7 @@ fn circuits(status: &SystemStatus, now: Time, found: &mut Findings) {
                 let code = status.top_errors.iter().find(|error| error.platform == Some(platform)).map(|e| e.code);
                 let next = code.and_then(|code| errors::next_command(code, Some(platform)));
                 let next = next.unwrap_or_else(|| format!("opsctl check health {platform} --external"));
-                found.add(Severity::Error, text, next);
+                found.add(Severity::Error, text, next).see(Trouble::Circuit);
             }
         }
     }
@@ -157,10 +179,10 @@ fn queue(status: &SystemStatus, now: Time, found: &mut Findings) {
     let oldest = status.oldest_queued.map(|at| format!(", the oldest for {}", span(now.since(at)))).unwrap_or_default();
     if status.stuck > 0 {
         let text = format!("{} stuck in the queue{oldest}", items(status.stuck));
-        found.add(Severity::Warning, text, to("opsctl queue stuck"));
+        found.add(Severity::Warning, text, to("opsctl queue stuck")).see(Trouble::Waiting);
     } else if status.queue.total_queued >= maintenance::QUEUE_TARGET {
         let text = format!("{} waiting{oldest}", items(status.queue.total_queued));
-        found.add(Severity::Warning, text, to("opsctl queue status"));
+        found.add(Severity::Warning, text, to("opsctl queue status")).see(Trouble::Waiting);
     }
 }
 

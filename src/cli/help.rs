@@ -135,6 +135,14 @@ const GROUPS: [Group; 7] = [
                 &[("security", "Lockdown, keys, audit"), ("notify", "Tell people"), ("dr", "Disaster recovery tests")],
                 "Lockdown, keys, audit; recovery tests",
             ),
+            (
+                &[
+                    ("runbook", "The runbook, read and walked step by step"),
+                    ("escalate", "Whom to call, and when"),
+                    ("links", "Dashboards and status pages"),
+                ],
+                "The runbook; whom to call; addresses",
+            ),
         ],
     ),
     (

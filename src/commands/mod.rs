@@ -34,6 +34,7 @@ pub mod google;
 pub mod history;
 pub mod idempotency;
 pub mod issues;
+pub mod links;
 pub mod logs;
 pub mod maintenance;
 pub mod man;
@@ -46,6 +47,7 @@ pub mod report;
 pub mod restart;
 pub mod restore;
 pub mod rollback;
+pub mod runbook;
 pub mod sandbox;
 pub mod serve;
 pub mod sheets;
@@ -129,6 +131,8 @@ commands! {
     "sheets" => Sheets(verbs sheets::Verb),
     "config" => Config(verbs config::Verb),
     "maintenance" => Maintenance(verbs maintenance::Verb),
+    "runbook" => Runbook(verbs runbook::Verb),
+    "links" => Links(alone links::LinksArgs),
     "token" => Token(verbs token::Verb),
     "api" => Api(alone api::ApiArgs),
     "backup" => Backup(verbs backup::Verb),

@@ -34,8 +34,8 @@ impl Verb {
 /// Show everything that matters, worst first
 ///
 /// Lockdown, pauses with their owner, open circuits, stuck and failed items, overrides with their end, the top three
-/// errors of the last hour and settings that wait for a restart, each with the command that helps; then queue, parts
-/// and host. The last line is the one command to type next.
+/// errors of the last hour and settings that wait for a restart, each with the command that helps and the runbook's
+/// section; then queue, parts and host. The last line is the one command to type next.
 ///
 /// Example: opsctl system status --watch=5s
 #[derive(Args, Debug)]
@@ -78,14 +78,15 @@ fn findings(page: &mut Page<'_>, findings: &[Finding]) -> io::Result<()> {
     if findings.is_empty() {
         return page.line("Nothing to do.");
     }
-    let mut table = Table::new(&["STATUS", "WHAT", "COMMAND"]);
+    let mut table = Table::new(&["STATUS", "WHAT", "COMMAND", "RUNBOOK"]);
     for finding in findings {
         let word = match finding.severity {
             Severity::Error => "FAIL",
             Severity::Warning => "WARN",
             Severity::Info => "INFO",
         };
-        table.row([word, &finding.text, finding.next.as_deref().unwrap_or_default()]);
+        let section = finding.runbook.map(|section| section.to_string()).unwrap_or_default();
+        table.row([word, &finding.text, finding.next.as_deref().unwrap_or_default(), &section]);
     }
     page.table(&table)
 }
