@@ -11,9 +11,10 @@ pub use target::Target;
 pub use watch::WatchArgs;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use crate::aliases::Class;
-use crate::client::{Orchestrator, OrchestratorOptions};
+use crate::client::{BreakGlass, Orchestrator, OrchestratorOptions};
 use crate::clock::Clock;
 use crate::error::{Explained, Kind};
 use crate::guard::{Approval, Entry, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
@@ -29,7 +30,7 @@ pub struct App {
     /// What time it is.
     pub clock: Clock,
     /// The streams.
-    pub output: Output,
+    pub output: Arc<Output>,
     /// The person.
     pub prompt: Box<dyn Prompt>,
     /// Receipts of changes.
@@ -53,7 +54,7 @@ impl App {
         App {
             settings,
             clock,
-            output,
+            output: Arc::new(output),
             prompt: Box::new(Terminal),
             receipts,
             class,
@@ -105,6 +106,11 @@ impl App {
                     timeout: self.settings.timeout.value,
                     clock: self.clock.clone(),
                     start_hint: target.start_hint.clone(),
+                    break_glass: BreakGlass::new(
+                        target.break_glass.clone(),
+                        self.settings.env.clone(),
+                        self.output.clone(),
+                    ),
                 }))
             })
             .await

@@ -58,6 +58,18 @@ pub fn read_if_there(path: &Path) -> anyhow::Result<Option<String>> {
     }
 }
 
+/// Removes a file, durably; one that is gone already is as good.
+pub fn remove_if_there(path: &Path) -> anyhow::Result<()> {
+    let removed = std::fs::remove_file(path).and_then(|()| {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        std::fs::File::open(directory)?.sync_all()
+    });
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other.with_context(|| format!("cannot remove {}", path.display())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

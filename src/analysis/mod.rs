@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub mod attempts;
+pub mod audit;
 pub mod capacity;
 pub mod copies;
 pub mod duplicates;

@@ -60,7 +60,11 @@ pub fn next_command(status: &SystemStatus, now: Time) -> Findings {
     let mut found = Findings::default();
     if status.locked_down {
         found
-            .add(Severity::Error, "the service is locked down: nothing is taken in", to("opsctl security restore"))
+            .add(
+                Severity::Error,
+                "the service is locked down: nothing is taken in",
+                to("opsctl security restore --verified"),
+            )
             .see(Trouble::LockedDown);
     }
     for part in status.components.iter().filter(|part| part.state == ComponentState::Down) {

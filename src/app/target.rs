@@ -8,7 +8,8 @@ use crate::aliases::Class;
 use crate::error::Fault;
 use crate::sandbox;
 use crate::secret::Secret;
-use crate::settings::{Context, ContextKind, read_secret_file};
+use crate::server::tokens::BREAK_GLASS_FILE;
+use crate::settings::{Context, ContextKind, CredentialSource, read_secret_file};
 
 /// A resolved context.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Target {
     pub url: Url,
     /// Bearer token.
     pub token: Option<Secret>,
+    /// Where the token for a lockdown comes from.
+    pub break_glass: CredentialSource,
     /// What starts it, for the hint when nobody answers.
     pub start_hint: String,
 }
@@ -40,7 +43,7 @@ impl Target {
             ContextKind::Local => "start it with `opsctl serve`, or practise with `--context sandbox`".to_owned(),
             _ => format!("check the connection with `opsctl context check {}`", context.name),
         };
-        Ok(Target { url, token, start_hint })
+        Ok(Target { url, token, break_glass: context.break_glass.clone(), start_hint })
     }
 }
 
@@ -51,5 +54,6 @@ async fn of_sandbox(app: &App) -> anyhow::Result<Target> {
     app.clock.set_offset_ms(record.clock_offset_ms);
     let url = crate::settings::parse_url(&record.url)?;
     let token = Some(read_secret_file(&record.token_file)?);
-    Ok(Target { url, token, start_hint: "start it with `opsctl sandbox up`".into() })
+    let break_glass = CredentialSource { file: Some(place.data().join(BREAK_GLASS_FILE)), ..Default::default() };
+    Ok(Target { url, token, break_glass, start_hint: "start it with `opsctl sandbox up`".into() })
 }

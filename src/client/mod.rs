@@ -8,8 +8,9 @@ mod approvals;
 mod changes;
 mod jobs;
 mod reads;
+mod security;
 mod transport;
 mod workflows;
 
 pub use reads::LogRecords;
-pub use transport::{Orchestrator, OrchestratorOptions};
+pub use transport::{BreakGlass, Orchestrator, OrchestratorOptions};

@@ -1,17 +1,22 @@
 //! One request to the admin API: timeouts, retries, headers, error bodies.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::clock::Clock;
-use crate::error::{Fault, Kind};
+use crate::error::{Explained, Fault, Kind};
 use crate::guard::Approval;
 use crate::http::{Failure, HeaderMap, HeaderValue, Http, Incoming, Method, Options, Reply, Url};
+use crate::output::Output;
 use crate::platforms::Delivery;
 use crate::secret::Secret;
+use crate::settings::{CredentialSource, Env};
 use crate::wire::{
     ErrorBody, ErrorCode, ErrorDetail, HEADER_IDEMPOTENCY_KEY, HEADER_JOURNAL, HEADER_OPERATOR, HEADER_REASON,
     HEADER_REQUEST_ID, HEADER_TICKET,
@@ -41,6 +46,66 @@ pub struct OrchestratorOptions {
     pub clock: Clock,
     /// What starts the orchestrator of this context, for the hint when nobody answers.
     pub start_hint: String,
+    /// The token for a lockdown; used once the server says that it is locked down, never before.
+    pub break_glass: BreakGlass,
+}
+
+/// The break-glass token, fetched when it is needed.
+#[derive(Clone)]
+pub struct BreakGlass {
+    source: CredentialSource,
+    env: Env,
+    output: Arc<Output>,
+    fetched: Arc<OnceCell<Secret>>,
+    used: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for BreakGlass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BreakGlass").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl BreakGlass {
+    /// The token from this source; that it is used is said on `output`.
+    pub fn new(source: CredentialSource, env: Env, output: Arc<Output>) -> Self {
+        BreakGlass { source, env, output, fetched: Arc::default(), used: Arc::default() }
+    }
+
+    /// Where it comes from, for people.
+    pub fn describe(&self) -> String {
+        self.source.describe()
+    }
+
+    /// The token, once the server has said that it is locked down.
+    fn in_use(&self) -> Option<&Secret> {
+        self.fetched.get().filter(|_| self.used.load(Ordering::Relaxed))
+    }
+
+    /// Fetches it; nothing that is printed from now on shows it.
+    pub async fn fetch(&self) -> anyhow::Result<&Secret> {
+        let fetch = || async {
+            let token = self.source.resolve(&self.env).await?.ok_or_else(no_break_glass)?;
+            self.output.redactor.add([&token]);
+            anyhow::Ok(token)
+        };
+        self.fetched.get_or_try_init(fetch).await
+    }
+
+    /// Uses it for every request from now on.
+    async fn take_over(&self) -> anyhow::Result<()> {
+        self.fetch().await?;
+        self.used.store(true, Ordering::Relaxed);
+        let from = self.source.describe();
+        self.output.note(&format!("the service is locked down: using the break-glass token ({from})"));
+        Ok(())
+    }
+}
+
+fn no_break_glass() -> Fault {
+    Fault::new(Kind::NotAuthenticated, "there is no break-glass token")
+        .because("the context names no source for it")
+        .hint("name one in config.toml: `break-glass = { file = \"...\" }`; the server keeps it in break-glass.token")
 }
 
 /// The admin API of one orchestrator.
@@ -136,7 +201,7 @@ impl Orchestrator {
     ) -> anyhow::Result<T> {
         let url = self.address(path)?;
         let body = body.map(serde_json::to_vec).transpose()?;
-        let headers = self.headers(&effect, body.is_some())?;
+        let mut headers = self.headers(&effect, body.is_some())?;
         let started = Instant::now();
         let mut retries = 0;
         loop {
@@ -145,6 +210,11 @@ impl Orchestrator {
                 Ok(reply) => return decode(&reply),
                 Err(failure) => failure,
             };
+            if failure.fault.code == Some(ErrorCode::LockedDown) && self.options.break_glass.in_use().is_none() {
+                self.open_the_glass(failure.fault).await?;
+                headers = self.headers(&effect, body.is_some())?;
+                continue;
+            }
             let pause = match failure.retry {
                 Some(asked) if retries < RETRIES => {
                     let backoff = FIRST_WAIT * 2u32.pow(retries);
@@ -162,14 +232,44 @@ impl Orchestrator {
 
     /// Reads an answer piece by piece; only a failure before it begins is told from here.
     pub(super) async fn open(&self, path: &str) -> anyhow::Result<Incoming> {
-        let headers = self.headers(&Effect::Read, false)?;
         let unreached = |failure: Failure| self.not_reached(&failure).fault;
-        let request = self.http.request(Method::GET, &self.address(path)?).map_err(unreached)?.headers(headers);
-        let incoming = self.http.open(request).await.map_err(unreached)?;
-        if (200..300).contains(&incoming.status()) {
-            return Ok(incoming);
+        loop {
+            let headers = self.headers(&Effect::Read, false)?;
+            let request = self.http.request(Method::GET, &self.address(path)?).map_err(unreached)?.headers(headers);
+            let incoming = self.http.open(request).await.map_err(unreached)?;
+            if (200..300).contains(&incoming.status()) {
+                return Ok(incoming);
+            }
+            let fault = self.refused(&incoming.whole().await.map_err(unreached)?);
+            if fault.code != Some(ErrorCode::LockedDown) || self.options.break_glass.in_use().is_some() {
+                return Err(fault.into());
+            }
+            self.open_the_glass(fault).await?;
         }
-        Err(self.refused(&incoming.whole().await.map_err(unreached)?).into())
+    }
+
+    /// The server is locked down: from here on the break-glass token speaks, if there is one.
+    async fn open_the_glass(&self, refused: Fault) -> anyhow::Result<()> {
+        self.options.break_glass.take_over().await.map_err(|error| {
+            let why = Explained::from_error(&error);
+            let refused = why.causes.iter().fold(refused.because(why.message), |f, cause| f.because(cause.clone()));
+            match why.hint {
+                Some(hint) => refused.hint(hint),
+                None => refused,
+            }
+            .into()
+        })
+    }
+
+    /// The same server with the break-glass token, whether or not it is locked down: to see that it works.
+    pub async fn with_break_glass(&self) -> anyhow::Result<Self> {
+        let token = self.options.break_glass.fetch().await?.clone();
+        Ok(Orchestrator { options: OrchestratorOptions { token: Some(token), ..self.options.clone() }, ..self.clone() })
+    }
+
+    /// Where the break-glass token comes from, for people.
+    pub fn break_glass_source(&self) -> String {
+        self.options.break_glass.describe()
     }
 
     /// The fault of an answer that broke off.
@@ -187,7 +287,7 @@ impl Orchestrator {
 
     fn headers(&self, effect: &Effect<'_>, has_body: bool) -> anyhow::Result<HeaderMap> {
         let mut headers = HeaderMap::new();
-        if let Some(token) = &self.options.token {
+        if let Some(token) = self.options.break_glass.in_use().or(self.options.token.as_ref()) {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
                 Fault::new(Kind::NotAuthenticated, format!("the token of context `{}` is malformed", self.context()))
                     .because("it holds a character that no HTTP header can carry")
@@ -422,7 +522,9 @@ fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
         ErrorCode::QuotaExceeded => "waiting does not help: free the quota that is used up",
         ErrorCode::CircuitOpen => "see when the platform is tried again with `opsctl circuit status`",
         ErrorCode::Unsupported => "`opsctl system status` shows what this orchestrator can do",
-        ErrorCode::LockedDown => "only the break-glass token works while the service is locked down",
+        ErrorCode::LockedDown => {
+            "only the break-glass token works, for keys, logs and audit; `opsctl security restore --verified` ends it"
+        }
         ErrorCode::QueueFull => "see what waits with `opsctl queue stuck`; raise QUEUE_MAX_SIZE or clear the queue",
         ErrorCode::NetworkError
         | ErrorCode::TimeoutError

@@ -49,6 +49,7 @@ pub mod restore;
 pub mod rollback;
 pub mod runbook;
 pub mod sandbox;
+pub mod security;
 pub mod serve;
 pub mod sheets;
 pub mod slack;
@@ -133,6 +134,7 @@ commands! {
     "maintenance" => Maintenance(verbs maintenance::Verb),
     "runbook" => Runbook(verbs runbook::Verb),
     "links" => Links(alone links::LinksArgs),
+    "security" => Security(verbs security::Verb),
     "token" => Token(verbs token::Verb),
     "api" => Api(alone api::ApiArgs),
     "backup" => Backup(verbs backup::Verb),

@@ -296,6 +296,7 @@ mod tests {
             restart: RestartPart::Workers,
             secret,
             fingerprint: secret.then(|| crate::secret::Secret::new(value).fingerprint()),
+            pending_fingerprint: None,
             description: String::new(),
             expires_at: None,
             version: 1,

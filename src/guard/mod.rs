@@ -192,7 +192,7 @@ impl Guard<'_> {
         let (receipt, head) = match opened {
             Ok((receipt, head)) => (receipt, Some(head)),
             // A full or read-only disk must not keep anybody from stopping the damage.
-            Err(error) if plan.brake => {
+            Err(error) if plan.brake || plan.urgent => {
                 self.output.warn(&format!("no receipt will be kept: {error:#}"));
                 (receipt, None)
             }

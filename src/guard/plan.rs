@@ -180,6 +180,9 @@ pub struct Plan {
     /// Pausing stops damage; it never asks.
     #[serde(skip)]
     pub(super) brake: bool,
+    /// Not writing it down must not hold it up.
+    #[serde(skip)]
+    pub(super) urgent: bool,
     #[serde(skip)]
     pub(super) change: ChangeArgs,
     #[serde(skip)]
@@ -209,6 +212,7 @@ impl Plan {
             notes: Vec::new(),
             steps: Vec::new(),
             brake: false,
+            urgent: false,
             change: change.clone(),
             subject: None,
             direct: false,
@@ -255,6 +259,13 @@ impl Plan {
         self
     }
 
+    /// Marks what stops damage and asks all the same: a full disk holds it up as little as the brake.
+    #[must_use]
+    pub fn urgent(mut self) -> Self {
+        self.urgent = true;
+        self
+    }
+
     /// Marks a change that goes straight to the platforms: it works with the orchestrator down.
     #[must_use]
     pub fn direct(mut self) -> Self {
@@ -288,7 +299,7 @@ impl Plan {
 
     /// The subject that nobody else may be changing at the same time; `None` for what never gets in anybody's way.
     pub(super) fn held(&self) -> Option<String> {
-        if self.brake || !matches!(self.class, Class::M2 | Class::M3) {
+        if self.brake || self.urgent || !matches!(self.class, Class::M2 | Class::M3) {
             return None;
         }
         let subject = self.subject.clone().unwrap_or_else(|| {

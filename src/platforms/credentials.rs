@@ -36,6 +36,20 @@ pub fn is_credential(name: &str) -> bool {
     NAMES.contains(&name.strip_suffix("_BACKUP").unwrap_or(name))
 }
 
+/// The variable whose secret lets a platform in, given which are set: what a rotation replaces. Google's follow the
+/// order above; a path to a key file names no secret, so the file itself is what is replaced there.
+pub fn rotating_variable(platform: Platform, is_set: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let candidates: &[&'static str] = match platform {
+        Platform::Notion => &["NOTION_API_KEY"],
+        Platform::Trello => &["TRELLO_TOKEN"],
+        Platform::Slack => &["SLACK_BOT_TOKEN"],
+        Platform::Drive | Platform::Sheets => {
+            &["GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_SERVICE_ACCOUNT_PRIVATE_KEY", "GOOGLE_REFRESH_TOKEN"]
+        }
+    };
+    candidates.iter().copied().find(|name| is_set(name))
+}
+
 /// Credentials and defaults of all platforms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {

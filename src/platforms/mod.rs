@@ -42,7 +42,7 @@ use serde_json::Value;
 pub use crate::wire::Platform;
 use crate::wire::{ActionType, ErrorCode, Time};
 pub use clients::{CallEvent, Clients, Observer};
-pub use credentials::{Credentials, Defaults, GoogleKey, Keys, TrelloKeys, is_credential};
+pub use credentials::{Credentials, Defaults, GoogleKey, Keys, TrelloKeys, is_credential, rotating_variable};
 pub use endpoints::Endpoints;
 pub use error::{Delivery, PlatformError, auth_error_text};
 pub use fields::{is_read, operations, validate};

@@ -1,7 +1,7 @@
 //! Plain JSON over HTTP to the sandbox's own servers. The traffic and the scenarios are programs that use the admin API,
 //! not an operator who changes something: they have a token and no guard.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,9 +12,12 @@ use serde_json::Value;
 use super::sim::TOKEN_HEADER;
 use crate::error::{Fault, Kind};
 use crate::http::{HeaderName, HeaderValue, Http, Method, Options, Url};
+use crate::server::tokens::BREAK_GLASS_FILE;
 use crate::settings::read_secret_file;
 use crate::wire::HEADER_OPERATOR;
 
+/// HTTP status of a service that is locked down.
+const LOCKED: u16 = 423;
 /// Limit for one request.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -24,27 +27,37 @@ pub struct Remote {
     http: Http,
     base: Url,
     name: HeaderName,
-    value: HeaderValue,
+    /// What stands before the token.
+    scheme: &'static str,
+    /// Read for each request: a lockdown's end makes another token.
+    token_file: PathBuf,
 }
 
 impl Remote {
     /// The control API of the simulators and of the host.
     pub fn control(url: &str, token_file: &Path) -> anyhow::Result<Self> {
-        let token = read_secret_file(token_file)?;
-        Remote::new(url, HeaderName::from_static(TOKEN_HEADER), token.expose().to_owned())
+        Remote::new(url, HeaderName::from_static(TOKEN_HEADER), "", token_file)
     }
 
-    /// The admin API of the orchestrator.
+    /// The admin API of the orchestrator. While that is locked down, the break-glass token beside the other is used.
     pub fn admin(url: &str, token_file: &Path) -> anyhow::Result<Self> {
-        let token = read_secret_file(token_file)?;
-        Remote::new(url, HeaderName::from_static("authorization"), format!("Bearer {}", token.expose()))
+        Remote::new(url, HeaderName::from_static("authorization"), "Bearer ", token_file)
     }
 
-    fn new(url: &str, name: HeaderName, value: String) -> anyhow::Result<Self> {
-        let mut value = HeaderValue::try_from(value).context("a token of the sandbox is malformed")?;
-        value.set_sensitive(true);
+    fn new(url: &str, name: HeaderName, scheme: &'static str, token_file: &Path) -> anyhow::Result<Self> {
         let http = Http::new(Options { timeout: LIMIT, ..Options::default() });
-        Ok(Remote { http, base: crate::settings::parse_url(url)?, name, value })
+        let remote =
+            Remote { http, base: crate::settings::parse_url(url)?, name, scheme, token_file: token_file.to_owned() };
+        remote.credential(&remote.token_file)?;
+        Ok(remote)
+    }
+
+    fn credential(&self, file: &Path) -> anyhow::Result<HeaderValue> {
+        let token = read_secret_file(file)?;
+        let value = HeaderValue::try_from(format!("{}{}", self.scheme, token.expose()));
+        let mut value = value.context("a token of the sandbox is malformed")?;
+        value.set_sensitive(true);
+        Ok(value)
     }
 
     /// Reads.
@@ -70,13 +83,22 @@ impl Remote {
                 .because(cause)
                 .hint("repair it with `opsctl sandbox up`")
         };
-        let request = self.http.request(method, &url).map_err(|f| unreachable(f.cause))?;
-        let mut request =
-            request.header(self.name.clone(), self.value.clone()).header(HEADER_OPERATOR, "opsctl sandbox");
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(serde_json::to_vec(body)?);
+        let body = body.map(serde_json::to_vec).transpose()?;
+        let ask = async |token_file: &Path| {
+            let request = self.http.request(method.clone(), &url).map_err(|f| unreachable(f.cause))?;
+            let mut request = request
+                .header(self.name.clone(), self.credential(token_file)?)
+                .header(HEADER_OPERATOR, "opsctl sandbox");
+            if let Some(body) = &body {
+                request = request.header("content-type", "application/json").body(body.clone());
+            }
+            anyhow::Ok(self.http.send(request, Some(LIMIT)).await.map_err(|f| unreachable(f.cause))?)
+        };
+        let mut reply = ask(&self.token_file).await?;
+        let break_glass = self.token_file.with_file_name(BREAK_GLASS_FILE);
+        if reply.status == LOCKED && break_glass.exists() {
+            reply = ask(&break_glass).await?;
         }
-        let reply = self.http.send(request, Some(LIMIT)).await.map_err(|f| unreachable(f.cause))?;
         if reply.is_success() {
             return serde_json::from_slice(&reply.body).with_context(|| format!("the answer of {url} cannot be read"));
         }

@@ -8,7 +8,8 @@ use crate::wire::Role;
 pub const OPEN_ON_LOOPBACK: [&str; 5] = ["/health", "/metrics", "/queue", "/circuit-breakers", "/api/rate-limits"];
 
 /// Reads that need more than a viewer.
-const GUARDED_READS: &[(&str, Role)] = &[("/admin/v1/tokens", Role::Admin)];
+const GUARDED_READS: &[(&str, Role)] =
+    &[("/admin/v1/tokens", Role::Admin), ("/admin/v1/security/restore", Role::Admin)];
 
 /// Changes that need less than an admin: M1 and M2 of the verb table. What only looks is for a viewer.
 const CHANGES: &[(&str, &str, Role)] = &[
@@ -37,6 +38,7 @@ const CHANGES: &[(&str, &str, Role)] = &[
     ("DELETE", "/admin/v1/jobs/{id}", Role::Operator),
     ("PUT", "/admin/v1/config/{name}", Role::Operator),
     ("DELETE", "/admin/v1/config/{name}", Role::Operator),
+    ("POST", "/admin/v1/config/{name}/keep", Role::Operator),
 ];
 
 /// Whether a method only reads.

@@ -222,6 +222,8 @@ pub trait ConfigOps: Send + Sync {
     fn set<'a>(&'a self, name: &'a str, set: ConfigSet, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry>;
     /// Back to the environment's value or the default.
     fn unset<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry>;
+    /// Makes a value that was set for a time a lasting one.
+    fn keep<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry>;
     /// Looks at all of them.
     fn validate(&self) -> Answer<'_, ConfigReport>;
 }

@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use super::access::{self, OPEN_ON_LOOPBACK};
 use super::backend::Refusal;
 use super::changes;
+use super::lockdown;
 use super::quota::{Budget, Quota, Who};
 use super::refuse::invalid;
 use super::state::ServerState;
@@ -87,7 +88,8 @@ impl From<Refusal> for Box<Refused> {
 impl Gate {
     /// Tells the security log of a caller who may not.
     fn note(&self, method: &Method, target: &str, id: &str, refused: &Refused) {
-        if !matches!(refused.refusal.code, ErrorCode::AuthError | ErrorCode::PermissionDenied) {
+        let told = [ErrorCode::AuthError, ErrorCode::PermissionDenied, ErrorCode::LockedDown];
+        if !told.contains(&refused.refusal.code) {
             return;
         }
         let who = refused.caller.as_ref().map_or_else(|| "anonymous".to_owned(), Caller::actor);
@@ -105,6 +107,7 @@ impl Gate {
         let caller = self.caller(request.headers(), route)?;
         let by = |refusal| Box::new(Refused { refusal, caller: caller.clone(), budget: None });
         let budget = self.admit(request, caller.as_ref()).map_err(&by)?;
+        self.check_lockdown(request.method(), caller.as_ref(), route).map_err(&by)?;
         if let Some(route) = route {
             let needed = access::needed(request.method(), route);
             if let Some(caller) = caller.as_ref().filter(|c| c.role < needed) {
@@ -117,6 +120,19 @@ impl Gate {
             request.extensions_mut().insert(caller);
         }
         Ok(budget)
+    }
+
+    /// While the service is locked down only the break-glass token is let in, for what leads out again.
+    fn check_lockdown(&self, method: &Method, caller: Option<&Caller>, route: Option<&str>) -> Result<(), Refusal> {
+        let (Some(kept), Some(caller)) = (self.state.lockdown.current(), caller) else { return Ok(()) };
+        let refusal = lockdown::refusal(&kept.lockdown);
+        if !caller.break_glass {
+            return Err(refusal);
+        }
+        if access::is_read(method) || route.is_none_or(|route| lockdown::may_change(method.as_str(), route)) {
+            return Ok(());
+        }
+        Err(Refusal { message: format!("{}: this waits for its end", refusal.message), ..refusal })
     }
 
     /// A browser that was led here by somebody else's name for this address is turned away.
@@ -162,7 +178,16 @@ impl Gate {
         if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
             return Err(refused("the Authorization header must be `Bearer <token>`"));
         }
-        self.state.tokens.caller(token.trim(), self.state.clock.now()).map(Some)
+        let known = self.state.tokens.caller(token.trim(), self.state.clock.now());
+        known.map(Some).map_err(|refusal| match self.state.lockdown.current() {
+            // Whose token it took away hears why; whoever never had one does not.
+            Some(kept)
+                if self.state.tokens.id_of(token.trim()).is_some_and(|id| kept.lockdown.revoked.contains(&id)) =>
+            {
+                lockdown::refusal(&kept.lockdown)
+            }
+            _ => refusal,
+        })
     }
 
     fn admit(&self, request: &Request, caller: Option<&Caller>) -> Result<Option<Budget>, Refusal> {

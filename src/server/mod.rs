@@ -14,6 +14,7 @@ pub mod host;
 pub mod jobs;
 pub mod journal;
 pub mod lock;
+pub mod lockdown;
 pub mod native;
 pub mod open;
 pub mod openapi;

@@ -12,6 +12,7 @@ use super::audit::Audit;
 use super::config::ConfigRegistry;
 use super::jobs::Jobs;
 use super::lock::DataDirLock;
+use super::lockdown::Lockdowns;
 use super::native::{NativeBackend, NativeOptions, Rescued};
 use super::replay::Replays;
 use super::run::run;
@@ -75,6 +76,7 @@ impl Server {
             telemetry.log(LogLine::warn(Part::Store, rescued.to_string()));
         }
         let tokens = Arc::new(Tokens::open(&data_dir, started_at)?);
+        let lockdown = Arc::new(Lockdowns::open(&data_dir, &tokens)?);
         let audit = Arc::new(Audit::open(&data_dir)?);
         let replays = Arc::new(Replays::open(&data_dir, started_at)?);
         let cannot_open = format!("cannot open the actions in {}", data_dir.display());
@@ -91,6 +93,7 @@ impl Server {
         let state = ServerState {
             backend: engine.clone(),
             tokens,
+            lockdown,
             audit,
             replays,
             jobs: Jobs::new(clock.clone()),

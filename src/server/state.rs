@@ -8,6 +8,7 @@ use super::backend::{
     Refusal, ServiceOps, WorkflowOps,
 };
 use super::jobs::Jobs;
+use super::lockdown::Lockdowns;
 use super::refuse::unsupported;
 use super::replay::Replays;
 use super::telemetry::LogLine;
@@ -25,6 +26,8 @@ pub struct ServerState {
     pub backend: Arc<dyn Backend>,
     /// Who may ask.
     pub tokens: Arc<Tokens>,
+    /// Whether everything is shut.
+    pub lockdown: Arc<Lockdowns>,
     /// What was asked.
     pub audit: Arc<Audit>,
     /// First answers by `Idempotency-Key`.

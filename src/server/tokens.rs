@@ -40,6 +40,8 @@ pub struct Caller {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// Whether it is the one that still works in a lockdown.
+    pub break_glass: bool,
 }
 
 impl Caller {
@@ -99,7 +101,8 @@ impl Tokens {
             return Err(refused("expired"));
         }
         let stale = info.last_used_at.is_none_or(|t| now.since(t) >= USE_RECORDED_EVERY);
-        let caller = Caller { id: info.id.clone(), name: info.name.clone(), role: info.role };
+        let (id, name) = (info.id.clone(), info.name.clone());
+        let caller = Caller { id, name, role: info.role, break_glass: info.break_glass };
         if stale {
             info.last_used_at = Some(now);
             // A convenience, not evidence: a full disk must not lock everybody out.
@@ -138,10 +141,7 @@ impl Tokens {
         if all[at].info.break_glass {
             return Err(conflict("is the break-glass token, which stays"));
         }
-        let live_admin = |k: &Kept| {
-            let dead = k.info.revoked_at.is_some() || k.info.expires_at.is_some_and(|t| t <= now);
-            k.info.role == Role::Admin && !k.info.break_glass && !dead
-        };
+        let live_admin = |k: &Kept| k.info.role == Role::Admin && !k.info.break_glass && works(&k.info, now);
         if live_admin(&all[at]) && all.iter().filter(|k| live_admin(k)).count() == 1 {
             return Err(conflict("is the last admin token; make another one first"));
         }
@@ -153,6 +153,40 @@ impl Tokens {
         Ok(answer(EffectKind::Applied, format!("token {id} ({}) is revoked", all[at].info.name)))
     }
 
+    /// The id of the token with this value, whatever became of it.
+    pub fn id_of(&self, value: &str) -> Option<String> {
+        let hash = hash(value);
+        self.lock().iter().find(|k| k.hash == hash).map(|k| k.info.id.clone())
+    }
+
+    /// Ids of the tokens that work, the break-glass token left out.
+    pub fn live(&self, now: Time) -> Vec<String> {
+        let all = self.lock();
+        all.iter().filter(|k| !k.info.break_glass && works(&k.info, now)).map(|k| k.info.id.clone()).collect()
+    }
+
+    /// Stops these from working, in one step.
+    pub fn revoke_all(&self, ids: &[String], now: Time) -> anyhow::Result<()> {
+        let mut all = self.lock();
+        for kept in all.iter_mut().filter(|k| k.info.revoked_at.is_none() && ids.contains(&k.info.id)) {
+            kept.info.revoked_at = Some(now);
+        }
+        self.keep(&all)
+    }
+
+    /// A new admin token in the file where the `local` context finds it: the way in after a lockdown.
+    pub fn renew_admin(&self, now: Time) -> anyhow::Result<TokenInfo> {
+        let request = TokenRequest { name: "admin".into(), role: Role::Admin, expires_in: None };
+        let (kept, value) = make(&request, false, now)?;
+        let info = kept.info.clone();
+        let mut all = self.lock();
+        all.push(kept);
+        self.keep(&all)?;
+        let file = self.path.with_file_name(ADMIN_FILE);
+        files::write_whole(&file, format!("{value}\n").as_bytes(), true)?;
+        Ok(info)
+    }
+
     fn keep(&self, all: &[Kept]) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(all)? + "\n";
         files::write_whole(&self.path, text.as_bytes(), true)
@@ -161,6 +195,10 @@ impl Tokens {
     fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn works(info: &TokenInfo, now: Time) -> bool {
+    info.revoked_at.is_none() && info.expires_at.is_none_or(|t| t > now)
 }
 
 fn failed(error: anyhow::Error) -> Refusal {

@@ -56,6 +56,9 @@ pub struct ConfigEntry {
     /// For a secret that is set: first 12 hex digits of its SHA-256, to compare without showing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// The same of the value that waits for a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_fingerprint: Option<String>,
     /// One line: what it does, unit and range.
     pub description: String,
     /// When it goes back by itself.

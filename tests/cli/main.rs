@@ -13,6 +13,7 @@ mod logs;
 mod looks;
 mod oddities;
 mod orchestrator;
+mod security;
 mod serve;
 mod service;
 mod settings;

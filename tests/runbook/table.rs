@@ -112,6 +112,8 @@ pub const OURS: &[&str] = &[
     "sandbox status",
     "sandbox traffic",
     "sandbox up",
+    "security lockdown",
+    "security restore",
     "serve",
     "state rebuild",
     "token create",
@@ -232,6 +234,8 @@ const TOOLS: &[Line] = &[
     line("logs:idempotency --collisions", List),
     line("approvals:pending", List),
     line("approvals:overdue --threshold 1h", List),
+    line("security:audit --since 7d", Has(&["since", "records", "actors", "deeds", "findings", "tokensUsed"]))
+        .holds(|a| some(a, "/actors")),
     line("logs:security --suspicious", Has(&["rules", "findings", "lines", "source"])).holds(|a| some(a, "/rules")),
     line("test:auth", EachExactly(5, IN)),
     line("test:auth --all", EachExactly(5, IN)),

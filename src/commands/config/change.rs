@@ -400,6 +400,7 @@ mod tests {
             restart: RestartPart::Workers,
             secret,
             fingerprint: secret.then(|| Secret::new("old-secret").fingerprint()),
+            pending_fingerprint: None,
             description: String::new(),
             expires_at: None,
             version: 1,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::app::{App, Target};
-use crate::client::{Orchestrator, OrchestratorOptions};
+use crate::client::{BreakGlass, Orchestrator, OrchestratorOptions};
 use crate::error::{Explained, Kind, Outcome};
 use crate::files::make_directory;
 use crate::output::{Page, Report, Table};
@@ -123,6 +123,7 @@ async fn orchestrator_lines(app: &App, context: &Context, lines: &mut Lines) -> 
         timeout: LIMIT.min(app.settings.timeout.value),
         clock: app.clock.clone(),
         start_hint: target.start_hint,
+        break_glass: BreakGlass::new(target.break_glass, app.settings.env.clone(), app.output.clone()),
     });
     let asked = app.now();
     let info = match api.info().await {

@@ -11,6 +11,8 @@ mod security;
 mod stale;
 mod workflow;
 
+pub(super) use security::suspicious;
+
 use clap::Subcommand;
 
 use super::analyze::repeats::{self, LogDuplicatesArgs};

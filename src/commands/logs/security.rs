@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};
-use crate::wire::{LogName, LogSource};
+use crate::wire::{LineFilter, LogName, LogSource, Time};
 
 /// Show what the service wrote about credentials, roles and approvals
 ///
@@ -44,6 +44,14 @@ pub(super) async fn security(app: &App, args: SecurityArgs) -> anyhow::Result<Ou
     let looked = Looked { found: gather.finish(), source };
     app.emit(&looked)?;
     Ok(args.lines.stale().outcome(app, &place, &looked.source).await)
+}
+
+/// What the rules find in the security log since a moment.
+pub(in crate::commands) async fn suspicious(app: &App, since: Time) -> anyhow::Result<Suspicious> {
+    let place = place::find(app, LogName::Security, None).await?;
+    let filter = LineFilter { since: Some(since), ..LineFilter::default() };
+    let (gather, _) = place::ask_all(app, &place, LogName::Security, &filter, Gather::default()).await?;
+    Ok(gather.finish())
 }
 
 #[derive(Serialize)]

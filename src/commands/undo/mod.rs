@@ -377,6 +377,7 @@ mod tests {
             restart: RestartPart::Workers,
             secret: false,
             fingerprint: None,
+            pending_fingerprint: None,
             description: String::new(),
             expires_at: None,
             version: 7,

@@ -161,6 +161,20 @@ impl ConfigRegistry {
         self.change(def, if_version, |kept| Kept { version: kept.version, ..Kept::default() })
     }
 
+    /// Makes a value that was set for a time a lasting one; it is not said again.
+    pub fn keep_set(&self, name: &str, if_version: Option<u64>) -> Result<ConfigEntry, Refusal> {
+        let def = known(name, ErrorCode::NotFound)?;
+        let seen = self.get(name)?;
+        if seen.expires_at.is_none() {
+            return Ok(seen);
+        }
+        self.change(def, if_version, |kept| Kept {
+            value: kept.value.clone(),
+            version: kept.version,
+            ..Kept::default()
+        })
+    }
+
     /// Makes the pending values of a part effective and says what changed: `QUEUE_WORKERS 5 -> 10`.
     pub fn apply(&self, part: RestartPart) -> Vec<String> {
         self.apply_where(|slot| slot.def.restart == part)
@@ -426,6 +440,10 @@ impl ConfigOps for ConfigRegistry {
 
     fn unset<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry> {
         Box::pin(async move { self.unset(name, cx.if_version) })
+    }
+
+    fn keep<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry> {
+        Box::pin(async move { self.keep_set(name, cx.if_version) })
     }
 
     fn validate(&self) -> Answer<'_, ConfigReport> {

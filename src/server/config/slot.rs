@@ -71,10 +71,15 @@ impl Slot {
             source: in_force.map_or(ConfigSource::Default, |(_, s)| *s),
             restart: self.def.restart,
             secret,
-            fingerprint: in_force.filter(|_| secret).map(|(v, _)| Secret::new(v.as_str()).fingerprint()),
+            fingerprint: in_force.filter(|_| secret).map(|(v, _)| fingerprint(v)),
+            pending_fingerprint: self.pending().and(self.desired()).filter(|_| secret).map(|(v, _)| fingerprint(&v)),
             description: self.def.description(),
             expires_at: self.kept.expires_at,
             version: self.kept.version,
         }
     }
+}
+
+fn fingerprint(value: &str) -> String {
+    Secret::new(value).fingerprint()
 }

@@ -13,7 +13,11 @@ use crate::server::state::ServerState;
 use crate::wire::*;
 
 pub(super) fn routes() -> OpenApiRouter<ServerState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, set, unset)).routes(routes!(report))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show, set, unset))
+        .routes(routes!(keep))
+        .routes(routes!(report))
 }
 
 /// All settings, by name
@@ -54,6 +58,14 @@ async fn unset(
     Path(name): Path<String>,
 ) -> Result<Response, Refusal> {
     Ok(entry(state.config()?.unset(&name, &change.cx).await?))
+}
+
+/// Let a value that was set for a time last
+#[utoipa::path(post, path = "/admin/v1/config/{name}/keep", operation_id = "keepConfig", tag = "config",
+    params(("name" = String, Path, description = "The variable's name")),
+    responses((status = 200, description = "The setting now", body = ConfigEntry)))]
+async fn keep(State(state): State<ServerState>, change: Change, Path(name): Path<String>) -> Result<Response, Refusal> {
+    Ok(entry(state.config()?.keep(&name, &change.cx).await?))
 }
 
 /// Look at all settings for what cannot work

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
@@ -17,6 +18,7 @@ use crate::server::backend::Refusal;
 use crate::server::extract::{Json, Query, length_within, within};
 use crate::server::refuse::invalid;
 use crate::server::state::ServerState;
+use crate::server::tokens::Caller;
 use crate::wire::*;
 
 pub(super) fn routes() -> OpenApiRouter<ServerState> {
@@ -122,12 +124,19 @@ async fn lines(State(state): State<ServerState>, Query(query): Query<LinesQuery>
 /// All lines of a log that fit, oldest first, one record a line; the last record says where they come from
 #[utoipa::path(get, path = "/admin/v1/logs/stream", operation_id = "logStream", tag = "logs", params(LinesQuery),
     responses((status = 200, description = "Records, one a line", body = LogRecord, content_type = "application/jsonl")))]
-async fn stream(State(state): State<ServerState>, Query(query): Query<LinesQuery>) -> Result<Response, Refusal> {
+async fn stream(
+    State(state): State<ServerState>,
+    caller: Option<Extension<Caller>>,
+    Query(query): Query<LinesQuery>,
+) -> Result<Response, Refusal> {
     let (log, filter) = query.asked()?;
     let pieces = state.logs()?.stream(log, filter).await?;
-    let pieces = futures_util::stream::unfold(pieces, async |mut pieces| {
-        let piece = pieces.recv().await?;
-        Some((Ok::<_, Infallible>(piece), pieces))
+    // Who was let in before a lockdown hears no more once it is on.
+    let ends = Some(state.lockdown.clone()).filter(|_| !caller.is_some_and(|caller| caller.break_glass));
+    let pieces = futures_util::stream::unfold((pieces, ends), async |(mut pieces, ends)| {
+        let is_over = || ends.as_ref().is_some_and(|lockdown| lockdown.current().is_some());
+        let piece = pieces.recv().await.filter(|_| !is_over())?;
+        Some((Ok::<_, Infallible>(piece), (pieces, ends)))
     });
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(pieces)).into_response())
 }

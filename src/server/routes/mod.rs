@@ -13,6 +13,7 @@ mod metrics;
 mod monitoring;
 mod people;
 mod queue;
+mod security;
 mod service;
 mod workflows;
 
@@ -52,7 +53,8 @@ pub(super) fn all(sandbox: bool) -> OpenApiRouter<ServerState> {
         .merge(logs::routes())
         .merge(configuration::routes())
         .merge(backups::routes())
-        .merge(people::routes());
+        .merge(people::routes())
+        .merge(security::routes());
     if sandbox { routes.merge(service::sandbox_routes()) } else { routes }
 }
 

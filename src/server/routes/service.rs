@@ -69,7 +69,8 @@ async fn health(State(state): State<ServerState>) -> Reply<HealthReport> {
     responses((status = 200, description = "The system", body = SystemStatus)))]
 async fn system(State(state): State<ServerState>, caller: Option<Extension<Caller>>) -> Reply<SystemStatus> {
     let info = state.info(caller.map(|c| c.role));
-    Ok(Json(state.services()?.system(info).await?))
+    let status = state.services()?.system(info).await?;
+    Ok(Json(SystemStatus { locked_down: state.lockdown.current().is_some(), ..status }))
 }
 
 /// The orchestrator's host

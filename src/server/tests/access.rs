@@ -27,6 +27,9 @@ async fn each_role_does_its_own_and_no_more() {
         "GET /admin/v1/tokens",
         "POST /admin/v1/tokens",
         "POST /admin/v1/clock",
+        "GET /admin/v1/security/restore",
+        "POST /admin/v1/security/restore",
+        "POST /admin/v1/security/lockdown",
         "POST /admin/v1/backups/2026-11-23T10-15-00Z/restore",
     ];
     let world = World::new();

@@ -3,6 +3,7 @@
 mod access;
 mod changes;
 mod inputs;
+mod lockdown;
 mod serving;
 mod shapes;
 
@@ -18,6 +19,7 @@ use tower::ServiceExt;
 use super::audit::Audit;
 use super::config::ConfigRegistry;
 use super::jobs::Jobs;
+use super::lockdown::Lockdowns;
 use super::replay::Replays;
 use super::state::ServerState;
 use super::testing::fake::Fake;
@@ -62,9 +64,11 @@ fn state_in(dir: &Scratch, bare: bool) -> (ServerState, Arc<Fake>) {
     let clock = Clock::system();
     let config = Arc::new(ConfigRegistry::open(dir.path(), BTreeMap::new(), clock.clone()).unwrap());
     let fake = Arc::new(Fake::new(config, clock.clone(), bare));
+    let tokens = Arc::new(Tokens::open(dir.path(), clock.now()).unwrap());
     let state = ServerState {
         backend: fake.clone(),
-        tokens: Arc::new(Tokens::open(dir.path(), clock.now()).unwrap()),
+        lockdown: Arc::new(Lockdowns::open(dir.path(), &tokens).unwrap()),
+        tokens,
         audit: Arc::new(Audit::open(dir.path()).unwrap()),
         replays: Arc::new(Replays::open(dir.path(), clock.now()).unwrap()),
         jobs: Jobs::new(clock.clone()),
@@ -211,7 +215,11 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/admin/v1/config/QUEUE_WORKERS", ""),
     ("PUT", "/admin/v1/config/QUEUE_WORKERS", r#"{"value":"10"}"#),
     ("DELETE", "/admin/v1/config/QUEUE_WORKERS", ""),
+    ("POST", "/admin/v1/config/QUEUE_WORKERS/keep", ""),
     ("GET", "/admin/v1/config-report", ""),
+    ("GET", "/admin/v1/security", ""),
+    ("GET", "/admin/v1/security/restore", ""),
+    ("POST", "/admin/v1/security/restore", r#"{"verified":true}"#),
     ("GET", "/admin/v1/tokens", ""),
     ("POST", "/admin/v1/tokens", r#"{"name":"ci","role":"viewer"}"#),
     ("DELETE", "/admin/v1/tokens/{id}", ""),
@@ -225,6 +233,8 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("DELETE", "/admin/v1/jobs/{job}", ""),
     ("GET", "/admin/v1/audit", ""),
     ("POST", "/admin/v1/clock", r#"{"offsetMs":1000}"#),
+    // Last: nobody is let in after it.
+    ("POST", "/admin/v1/security/lockdown", ""),
 ];
 
 /// The paths of [`CALLS`] with a token that may be revoked filled in.
