@@ -315,7 +315,7 @@ mod tests {
         status.components = vec![component(Component::Database, ComponentState::Down)];
         assert_eq!(next_command(&status, NOW).next.as_deref(), Some("opsctl restart database"));
         status.locked_down = true;
-        assert_eq!(next_command(&status, NOW).next.as_deref(), Some("opsctl security restore"));
+        assert_eq!(next_command(&status, NOW).next.as_deref(), Some("opsctl security restore --verified"));
     }
 
     #[test]
