@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub mod attempts;
 pub mod audit;
 pub mod capacity;
+pub mod changes;
+pub mod conditions;
 pub mod copies;
 pub mod duplicates;
 pub mod errors;

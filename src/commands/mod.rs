@@ -19,6 +19,7 @@ pub mod backup;
 pub mod benchmark;
 pub mod brakes;
 pub mod cache;
+pub mod changes;
 pub mod check;
 pub mod circuit;
 pub mod completions;
@@ -39,6 +40,7 @@ pub mod logs;
 pub mod maintenance;
 pub mod man;
 pub mod metrics;
+pub mod monitor;
 mod monitoring;
 pub mod notion;
 pub mod queue;
@@ -63,6 +65,7 @@ pub mod undo;
 pub mod validate;
 pub mod verify;
 pub mod version;
+pub mod wait;
 pub mod workflow;
 
 use clap::{Args, FromArgMatches, Subcommand};
@@ -116,6 +119,9 @@ commands! {
     "restart" => Restart(verbs restart::Verb),
     "cache" => Cache(verbs cache::Verb),
     "metrics" => Metrics(verbs metrics::Verb),
+    "monitor" => Monitor(verbs monitor::Verb),
+    "wait" => Wait(alone wait::WaitArgs),
+    "changes" => Changes(alone changes::ChangesArgs),
     "logs" => Logs(verbs logs::Verb),
     "analyze" => Analyze(verbs analyze::Verb),
     "benchmark" => Benchmark(alone benchmark::BenchmarkArgs),

@@ -26,6 +26,18 @@ pub enum FeedStatus {
     Unknown(String),
 }
 
+impl FeedStatus {
+    /// Its word (`OK`, `DEGRADED`, `DOWN`, `UNKNOWN`), and what the vendor says or why nothing is known.
+    pub fn words(self) -> (&'static str, Option<String>) {
+        match self {
+            FeedStatus::Operational => ("OK", None),
+            FeedStatus::Degraded(words) => ("DEGRADED", Some(words)),
+            FeedStatus::Outage(words) => ("DOWN", Some(words)),
+            FeedStatus::Unknown(why) => ("UNKNOWN", Some(why)),
+        }
+    }
+}
+
 /// Asks a platform's status feed, within `limit` (at most [`FEED_TIMEOUT`]).
 pub async fn fetch(endpoints: &Endpoints, platform: Platform, limit: Duration) -> FeedStatus {
     match read(endpoints.status(platform), limit.min(FEED_TIMEOUT)).await {

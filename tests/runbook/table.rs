@@ -78,12 +78,13 @@ impl Line {
     }
 }
 
-/// Verbs that are not the runbook's.
+/// Verbs that are not the runbook's, and one of its that only ends with Ctrl-C: `tests/sandbox` follows a platform.
 pub const OURS: &[&str] = &[
     "api",
     "apply",
     "approvals approve",
     "approvals reject",
+    "changes",
     "completions",
     "config list",
     "config set",
@@ -100,6 +101,7 @@ pub const OURS: &[&str] = &[
     "history verify",
     "links",
     "man",
+    "monitor platform",
     "queue failed",
     "queue retry",
     "queue show",
@@ -121,6 +123,7 @@ pub const OURS: &[&str] = &[
     "token revoke",
     "undo",
     "version",
+    "wait",
     "workflow list",
 ];
 

@@ -2,6 +2,7 @@
 
 mod corruption;
 mod reports;
+mod waiting;
 mod workflows;
 #[path = "../cli/world.rs"]
 #[allow(dead_code)]

@@ -59,13 +59,8 @@ struct Feed {
 impl Feed {
     /// `None` is a feed that did not answer by the deadline.
     fn new(platform: Platform, url: &str, answer: Option<FeedStatus>, took: Duration) -> Feed {
-        let (status, detail) = match answer {
-            Some(FeedStatus::Operational) => ("OK", None),
-            Some(FeedStatus::Degraded(words)) => ("DEGRADED", Some(words)),
-            Some(FeedStatus::Outage(words)) => ("DOWN", Some(words)),
-            Some(FeedStatus::Unknown(why)) => ("UNKNOWN", Some(why)),
-            None => ("TIMEOUT", Some("no answer by the deadline".to_owned())),
-        };
+        let late = || ("TIMEOUT", Some("no answer by the deadline".to_owned()));
+        let (status, detail) = answer.map_or_else(late, FeedStatus::words);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Feed { platform, status, detail, url: url.to_owned(), took_ms }
     }
