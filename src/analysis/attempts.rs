@@ -34,6 +34,13 @@ pub const KEYS: &[&str] = &[
 /// Conditions that let tries through and little else, for the log of everything.
 pub const FILTER: &str = "actionId:/./";
 
+/// Actions that the application's executors note inside an action of the queue, which is noted as well: `unknown`,
+/// `drive-file-1760697045123`, `sheets-update-1760697045123`.
+fn is_inner(action: &str) -> bool {
+    let number = ["drive-file-", "sheets-update-"].iter().find_map(|prefix| action.strip_prefix(prefix));
+    action == "unknown" || number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// One try that ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt<'l> {
@@ -78,7 +85,7 @@ pub fn attempt<'l>(line: &Line<'l>) -> Option<Attempt<'l>> {
         number: line.number(&["attempt", "attemptNumber"]).map_or(1, |n| n.clamp(1, 1000) as u32),
         error: failed.then(|| line.code()),
         took: line.number(&["durationMs", "executionTime"]).map(Duration::from_millis),
-        action: line.get("actionId")?,
+        action: line.get("actionId").filter(|action| !is_inner(action))?,
         fingerprint: line.get("fingerprint"),
     })
 }
@@ -103,7 +110,9 @@ mod tests {
         let mut tries = Tries(Vec::new());
         feed(
             &mut tries,
-            r#"{"timestamp":"2025-10-17T10:30:40.001Z","actionId":"a","action":"create_task","target":"notion","status":"started","executionTime":0,"attemptNumber":1}
+            r#"{"timestamp":"2025-10-17T10:30:40.232Z","actionId":"unknown","action":"create_task","target":"notion","status":"failed","error":"rate_limited","executionTime":200,"attemptNumber":1}
+               {"timestamp":"2025-10-17T10:30:40.232Z","actionId":"drive-file-1760697045123","action":"upload","target":"drive","status":"success","executionTime":200,"attemptNumber":1}
+               {"timestamp":"2025-10-17T10:30:40.001Z","actionId":"a","action":"create_task","target":"notion","status":"started","executionTime":0,"attemptNumber":1}
                {"timestamp":"2025-10-17T10:30:40.232Z","actionId":"a","action":"create_task","target":"notion","status":"failed","error":"rate_limited","executionTime":231,"attemptNumber":1}
                {"timestamp":"2025-10-17T10:30:41.530Z","actionId":"a","action":"create_task","target":"notion","status":"success","executionTime":287,"attemptNumber":2}
                {"timestamp":"2025-10-17T10:30:41.530Z","actionId":"b","component":"executor","level":"info","message":"Action executed","platform":"slack","attempt":1,"durationMs":36}

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::logs::query::{PLATFORM, about};
+use crate::logs::time::moment_of;
 use crate::wire::{ErrorCode, Platform, Time};
 
 use super::errors::code_of;
@@ -95,11 +96,7 @@ pub fn take_json<Q: Question>(question: &mut Q, line: &serde_json::Value) {
             None => Cow::Owned(value.to_string()),
         })
     };
-    let at = match line.get("timestamp") {
-        Some(serde_json::Value::String(text)) => text.parse().ok(),
-        Some(number) => number.as_f64().map(|ms| Time(if ms < 1e11 { ms * 1000.0 } else { ms } as i64)),
-        None => None,
-    };
+    let at = line.get("timestamp").and_then(moment_of);
     question.take(&Line { at, value: &value });
 }
 

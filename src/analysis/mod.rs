@@ -28,6 +28,7 @@ pub mod system;
 pub mod texts;
 pub mod trend;
 pub mod uptime;
+pub mod workflow_lines;
 pub mod workflows;
 
 /// What a check found.

@@ -94,7 +94,8 @@ pub fn compare(performance: &Performance) -> Trend {
         queue,
         figure("P50 execution time", Unit::Ms, &|w| w.p50),
         figure("P99 execution time", Unit::Ms, &|w| w.p99),
-        figure("Actions", Unit::Count, &|w| Some(w.total_actions as f64)),
+        // Of a window that nobody recorded it is not known that nothing ended in it.
+        figure("Actions", Unit::Count, &|w| (w.from < w.to).then_some(w.total_actions as f64)),
         figure("Success rate", Unit::Rate, &|w| share(w, w.succeeded)),
         figure("Retry rate", Unit::Rate, &|w| share(w, w.retried)),
         figure("Fallback rate", Unit::Rate, &|w| share(w, w.fell_back)),
@@ -167,5 +168,8 @@ mod tests {
         let idle = compare(&performance(empty.clone(), empty));
         assert_eq!(verdicts(&idle), [Verdict::Unknown; 3]);
         assert_eq!(idle.rows[6].verdict, Verdict::Unknown);
+        let unrecorded = PerformanceWindow { from: Time(HOUR), to: Time(HOUR), ..PerformanceWindow::default() };
+        let alone = compare(&performance(window(HOUR, 9.0, 9.0, 9.0), unrecorded));
+        assert_eq!((alone.rows[5].current, alone.rows[5].previous), (Some(200.0), None));
     }
 }

@@ -110,6 +110,11 @@ pub struct UntilArgs {
 }
 
 impl UntilArgs {
+    /// Whether it was given.
+    pub fn is_given(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// The instant, when one was given.
     pub fn resolve(&self, app: &App) -> anyhow::Result<Option<Time>> {
         Ok(self.until.as_ref().map(|s| s.resolve_here(app.now())).transpose()?)

@@ -1,5 +1,6 @@
 //! Questions to a log with all of its files: the newest lines, every line, counts by a key.
 
+use std::borrow::Cow;
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
@@ -7,9 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use memchr::memchr;
 
-use super::files::{Family, Open, is_packed};
+use super::files::{Family, Open};
 use super::groups::Groups;
 use super::json::{self, Value};
+use super::layout::{Log, Part};
 use super::query::{Judge, Query};
 use super::read::{Forward, Stretch};
 use super::scan::{Account, Found, Scan};
@@ -73,8 +75,31 @@ impl From<Found<'_>> for Line {
 }
 
 /// The newest lines that a query lets through, oldest of them first.
-pub fn newest(family: &Family, query: &Query, limit: usize) -> (Vec<Line>, Sources) {
+pub fn newest(log: &Log, query: &Query, limit: usize) -> (Vec<Line>, Sources) {
     let mut sources = Sources::default();
+    let mut lines = Vec::new();
+    for part in &log.parts {
+        // A line without a time belongs where it stands, behind the one before it.
+        let mut at = Time(i64::MIN);
+        lines.extend(newest_of(&part.family, &within(query, part), limit, &mut sources).into_iter().map(|line| {
+            at = line.time.unwrap_or(at);
+            (at, line)
+        }));
+    }
+    if log.parts.len() > 1 {
+        lines.sort_by_key(|(at, _)| *at);
+        lines.drain(..lines.len().saturating_sub(limit));
+    }
+    (lines.into_iter().map(|(_, line)| line).collect(), sources)
+}
+
+/// The question as it is put to one part of a log.
+fn within<'q>(query: &'q Query, part: &Part) -> Cow<'q, Query> {
+    let Some(until) = part.until else { return Cow::Borrowed(query) };
+    Cow::Owned(Query { until: Some(query.until.map_or(until, |asked| asked.min(until))), ..query.clone() })
+}
+
+fn newest_of(family: &Family, query: &Query, limit: usize, sources: &mut Sources) -> Vec<Line> {
     // Newest first until the end.
     let mut lines: Vec<Line> = Vec::new();
     for path in &family.files {
@@ -108,66 +133,78 @@ pub fn newest(family: &Family, query: &Query, limit: usize) -> (Vec<Line>, Sourc
         });
     }
     lines.reverse();
-    (lines, sources)
+    lines
 }
 
-/// Every line that a query lets through, oldest file first. `keys` are values that `each` finds in
+/// Every line that a query lets through, part by part, oldest file first. `keys` are values that `each` finds in
 /// [`Found::values`] at the places that it is handed.
 pub fn each(
-    family: &Family,
+    log: &Log,
     query: &Query,
     keys: &[&str],
     each: &mut dyn FnMut(&[usize], Found<'_>) -> ControlFlow<()>,
 ) -> Sources {
     let mut sources = Sources::default();
     let mut ended = false;
-    for path in family.files.iter().rev() {
-        if ended {
-            break;
-        }
-        sources.look(path, |open| {
-            let mut scan = scan(query, keys, &[]);
-            let places: Vec<usize> = keys.iter().filter_map(|key| scan.place(key)).collect();
-            let mut visit = |found: Found<'_>| {
-                let next = each(&places, found);
-                ended = next.is_break();
-                next
-            };
-            match open {
-                Open::File(file, end) => scan.forwards(&file, 0..end, &mut visit)?,
-                Open::Stream(from) => scan.stream(from, &mut visit)?,
+    for part in &log.parts {
+        let query = within(query, part);
+        let before = sources.files.len();
+        for path in part.family.files.iter().rev() {
+            if ended {
+                break;
             }
-            Ok(scan.account)
-        });
+            sources.look(path, |open| {
+                let mut scan = scan(&query, keys, &[]);
+                let places: Vec<usize> = keys.iter().filter_map(|key| scan.place(key)).collect();
+                let mut visit = |found: Found<'_>| {
+                    let next = each(&places, found);
+                    ended = next.is_break();
+                    next
+                };
+                match open {
+                    Open::File(file, end) => scan.forwards(&file, 0..end, &mut visit)?,
+                    Open::Stream(from) => scan.stream(from, &mut visit)?,
+                }
+                Ok(scan.account)
+            });
+        }
+        sources.files[before..].reverse();
     }
-    sources.files.reverse();
     sources
 }
 
 /// When the oldest line of a log that has a time was written, by the first lines of its files, oldest file first.
-pub fn oldest(family: &Family) -> Option<Time> {
-    family.files.iter().rev().find_map(|path| {
-        dated(|scan, each| match Open::path(path)? {
-            Open::File(file, end) => scan.forwards(&file, 0..end, each),
-            // A pipe's lines can be read only once.
-            Open::Stream(_) if !is_packed(path) => Ok(()),
-            Open::Stream(from) => scan.stream(from, each),
+pub fn oldest(log: &Log) -> Option<Time> {
+    let of_family = |part: &Part| part.family.files.iter().rev().find_map(|path| oldest_of(path));
+    log.parts.iter().filter_map(of_family).min()
+}
+
+fn oldest_of(path: &Path) -> Option<Time> {
+    dated(path, |scan, each| match Open::path(path)? {
+        Open::File(file, end) => scan.forwards(&file, 0..end, each),
+        Open::Stream(from) => scan.stream(from, each),
+    })
+}
+
+/// When the newest line of a log that has a time was written, by the last lines of the files that are written; `None`
+/// for what has to be read whole to get there.
+pub fn youngest(log: &Log) -> Option<Time> {
+    let of_family = |family: &Family| {
+        let path = family.files.first()?;
+        dated(path, |scan, each| match Open::path(path)? {
+            Open::File(file, end) => scan.backwards(&file, 0..end, each),
+            Open::Stream(_) => Ok(()),
         })
-    })
+    };
+    log.growing().filter_map(of_family).max()
 }
 
-/// When the newest line of a log that has a time was written, by the last lines of the file that is written; `None` for
-/// what has to be read whole to get there.
-pub fn youngest(family: &Family) -> Option<Time> {
-    let path = family.files.first()?;
-    dated(|scan, each| match Open::path(path)? {
-        Open::File(file, end) => scan.backwards(&file, 0..end, each),
-        Open::Stream(_) => Ok(()),
-    })
-}
-
-/// The time of the first line met that has one. Whoever cannot be read has none here, and is named by the answer.
-fn dated(read: impl FnOnce(&mut Scan<'_>, Visit<'_>) -> io::Result<()>) -> Option<Time> {
+/// The time of the first line met that has one. Whoever cannot be read has none here, and is named by the answer; nor has
+/// a pipe: what came out of it is gone, and opening it again would wait for another writer.
+fn dated(path: &Path, read: impl FnOnce(&mut Scan<'_>, Visit<'_>) -> io::Result<()>) -> Option<Time> {
+    if !path.metadata().is_ok_and(|meta| meta.is_file()) {
+        return None;
+    }
     let (query, mut time, mut looked) = (Query::default(), None, 0);
     let mut each = |found: Found<'_>| {
         time = found.time();
@@ -179,35 +216,37 @@ fn dated(read: impl FnOnce(&mut Scan<'_>, Visit<'_>) -> io::Result<()>) -> Optio
 }
 
 /// Counts the lines that a query lets through by the value of a key that they have to have; dots go into nested objects.
-pub fn group(family: &Family, query: &Query, key: &str) -> (Groups, Sources) {
+pub fn group(log: &Log, query: &Query, key: &str) -> (Groups, Sources) {
     let mut sources = Sources::default();
     let path: Vec<String> = key.split('.').map(str::to_owned).collect();
     let groups = Mutex::default();
-    for file in family.files.iter().rev() {
-        sources.look(file, |open| {
-            Ok(match open {
-                Open::Stream(from) => count(query, &path, &groups, |scan, each| scan.stream(from, each))?,
-                Open::File(file, end) if end < LARGE => {
-                    count(query, &path, &groups, |scan, each| scan.forwards(&file, 0..end, each))?
-                }
-                Open::File(file, end) => {
-                    let middle = line_after(&file, end / 2, end)?;
-                    let half = |range: Range<u64>| {
-                        count(query, &path, &groups, |scan, each| scan.forwards(&file, range, each))
-                    };
-                    let (first, second) = std::thread::scope(|threads| {
-                        let second = threads.spawn(|| half(middle..end));
-                        (half(0..middle), second.join())
-                    });
-                    let mut account = first?;
-                    account += second.map_err(|_| io::Error::other("the counting thread ended early"))??;
-                    account
-                }
-            })
-        });
+    for part in &log.parts {
+        let query = within(query, part);
+        for file in &part.family.files {
+            sources.look(file, |open| count_file(open, &query, &path, &groups));
+        }
     }
-    sources.files.reverse();
     (groups.into_inner().unwrap_or_else(PoisonError::into_inner), sources)
+}
+
+/// Counts in one file; two threads share a large one.
+fn count_file(open: Open, query: &Query, path: &[String], groups: &Mutex<Groups>) -> io::Result<Account> {
+    let (file, end) = match open {
+        Open::Stream(from) => return count(query, path, groups, |scan, each| scan.stream(from, each)),
+        Open::File(file, end) => (file, end),
+    };
+    let range = |range: Range<u64>| count(query, path, groups, |scan, each| scan.forwards(&file, range, each));
+    if end < LARGE {
+        return range(0..end);
+    }
+    let middle = line_after(&file, end / 2, end)?;
+    let (first, second) = std::thread::scope(|threads| {
+        let second = threads.spawn(|| range(middle..end));
+        (range(0..middle), second.join())
+    });
+    let mut account = first?;
+    account += second.map_err(|_| io::Error::other("the counting thread ended early"))??;
+    Ok(account)
 }
 
 /// The same for a stream.

@@ -6,6 +6,13 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
+use super::csv::Rows;
+
+/// Bytes read at once of what is unpacked.
+const PACKED: usize = 256 * 1024;
+/// How the names of files with rows end.
+const CSV: &str = ".csv";
+
 /// A log with its rotated predecessors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
@@ -36,24 +43,25 @@ impl Open {
     pub fn path(path: &Path) -> io::Result<Open> {
         let file = File::open(path)?;
         let meta = file.metadata()?;
-        Ok(match packing(path) {
-            Packing::Gzip => {
-                Open::Stream(Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(256 * 1024, file))))
-            }
-            Packing::Zstd => {
-                let decoder = ruzstd::decoding::StreamingDecoder::new(io::BufReader::with_capacity(256 * 1024, file));
-                Open::Stream(Box::new(decoder.map_err(io::Error::other)?))
-            }
-            Packing::Plain if meta.is_file() => Open::File(file, meta.len()),
+        let packed = |file| io::BufReader::with_capacity(PACKED, file);
+        let lines: Box<dyn Read + Send> = match packing(path) {
+            Packing::Gzip => Box::new(MultiGzDecoder::new(packed(file))),
+            Packing::Zstd => Box::new(ruzstd::decoding::StreamingDecoder::new(packed(file)).map_err(io::Error::other)?),
             Packing::Plain if meta.is_dir() => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
-            Packing::Plain => Open::Stream(Box::new(file)),
-        })
+            Packing::Plain if meta.is_file() && !is_csv(path) => return Ok(Open::File(file, meta.len())),
+            Packing::Plain => Box::new(file),
+        };
+        Ok(Open::Stream(if is_csv(path) { Box::new(Rows::new(lines)) } else { lines }))
     }
 }
 
-/// Whether a file is read unpacked: a stream that can be opened again.
-pub fn is_packed(path: &Path) -> bool {
-    packing(path) != Packing::Plain
+fn is_csv(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| unpacked(name).ends_with(CSV))
+}
+
+/// A file's name without what says how it is packed.
+fn unpacked(name: &str) -> &str {
+    name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name)
 }
 
 fn packing(path: &Path) -> Packing {
@@ -142,14 +150,14 @@ enum Rotation {
 
 /// A file name as log and rotation: `application.log`, `application.log.2.gz`, `application-2025-10-17.log.zst`.
 fn split(name: &str) -> Option<(String, Rotation)> {
-    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+    let name = unpacked(name);
     let (base, number) = match name.rsplit_once('.') {
         Some((base, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
             (base, Some(digits))
         }
         _ => (name, None),
     };
-    let stem = base.strip_suffix(".log").or_else(|| base.strip_suffix(".jsonl"))?;
+    let stem = [".log", ".jsonl", CSV].into_iter().find_map(|ending| base.strip_suffix(ending))?;
     let dated = stem.len().checked_sub(11).and_then(|at| stem.split_at_checked(at)).filter(|(_, date)| {
         let bytes = date.as_bytes();
         matches!(bytes[0], b'-' | b'.' | b'_') && date[1..].parse::<jiff::civil::Date>().is_ok()
@@ -175,7 +183,8 @@ mod tests {
             ("app-2025-10-17.log.zst", Some(("app", date("2025-10-17")))),
             ("executions.jsonl", Some(("executions", Rotation::Current))),
             ("app-2025-99-17.log", Some(("app-2025-99-17", Rotation::Current))),
-            ("fallback_log_2025-10-17.csv", None),
+            ("fallback_log_2025-10-17.csv", Some(("fallback_log", date("2025-10-17")))),
+            ("fallback_log_2025-10-16.csv.gz", Some(("fallback_log", date("2025-10-16")))),
             ("notes.txt", None),
         ] {
             assert_eq!(split(name), expected.map(|(stem, rotation)| (stem.to_owned(), rotation)), "{name}");

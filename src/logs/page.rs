@@ -3,17 +3,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use super::ask::{self, Sources};
-use super::files::{self, Family};
+use super::layout::Log;
 use super::query::{BadFilter, Filter, Judge, Query};
 use super::scan::{Account, Scan};
-use crate::wire::{LineFilter, LogName, LogPage, LogSource};
-
-/// Names the application gives to the logs of the runbook's layout.
-const OTHER_NAMES: [(LogName, &str); 3] =
-    [(LogName::Application, "combined"), (LogName::Application, "app"), (LogName::Errors, "error")];
+use crate::wire::{LineFilter, LogPage, LogSource};
 
 impl TryFrom<&LineFilter> for Query {
     type Error = BadFilter;
@@ -26,33 +21,21 @@ impl TryFrom<&LineFilter> for Query {
     }
 }
 
-/// A log of a folder in the runbook's layout or the application's own; `None` when the folder has none of that name.
-pub fn family(folder: &Path, log: LogName) -> io::Result<Option<Family>> {
-    let mut families = files::discover(folder)?;
-    let others = OTHER_NAMES.iter().filter(|(name, _)| *name == log).map(|(_, other)| *other);
-    for name in std::iter::once(log.as_str()).chain(others) {
-        if let Some(at) = families.iter().position(|family| family.name == name) {
-            return Ok(Some(families.swap_remove(at)));
-        }
-    }
-    Ok(None)
-}
-
 /// The newest lines that fit.
-pub fn page(family: &Family, query: &Query, limit: u64) -> LogPage {
+pub fn page(log: &Log, query: &Query, limit: u64) -> LogPage {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     // One more than asked for tells whether there are more.
-    let (mut lines, sources) = ask::newest(family, query, limit.saturating_add(1));
+    let (mut lines, sources) = ask::newest(log, query, limit.saturating_add(1));
     let truncated = lines.len() > limit;
     if truncated {
         lines.remove(0);
     }
     let lines = lines.iter().filter_map(|line| serde_json::from_slice(&line.bytes).ok()).collect();
-    LogPage { lines, source: LogSource { truncated, ..source(family, &sources) } }
+    LogPage { lines, source: LogSource { truncated, ..source(log, &sources) } }
 }
 
 /// Where an answer comes from, for people and programs.
-pub fn source(family: &Family, sources: &Sources) -> LogSource {
+pub fn source(log: &Log, sources: &Sources) -> LogSource {
     LogSource {
         files: sources.files.iter().map(|path| path.display().to_string()).collect(),
         unread_files: sources
@@ -64,14 +47,14 @@ pub fn source(family: &Family, sources: &Sources) -> LogSource {
         undated: sources.account.undated,
         disorder: sources.account.disorder,
         truncated: false,
-        oldest: ask::oldest(family),
-        newest: ask::youngest(family),
+        oldest: ask::oldest(log),
+        newest: ask::youngest(log),
     }
 }
 
 /// Every line that fits, as it stands, oldest first.
-pub fn each(family: &Family, query: &Query, line: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> LogSource {
-    source(family, &ask::each(family, query, &[], &mut |_, found| line(found.bytes)))
+pub fn each(log: &Log, query: &Query, line: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> LogSource {
+    source(log, &ask::each(log, query, &[], &mut |_, found| line(found.bytes)))
 }
 
 /// The same for a stream.
@@ -115,7 +98,7 @@ const PIECE: usize = 64 * 1024;
 /// A log as [`LogRecord`](crate::wire::LogRecord)s, one a line, in pieces; `false` from `each` ends it. Lines are copied
 /// as they stand. `name` says what a file is called.
 pub fn records(
-    family: Option<&Family>,
+    log: Option<&Log>,
     query: &Query,
     name: impl Fn(String) -> String,
     each: &mut dyn FnMut(Vec<u8>) -> bool,
@@ -131,7 +114,7 @@ pub fn records(
         }
         if open { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let mut source = family.map(|family| self::each(family, query, &mut line)).unwrap_or_default();
+    let mut source = log.map(|log| self::each(log, query, &mut line)).unwrap_or_default();
     if !open {
         return;
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::ask::{self, Line};
 use super::files::Family;
+use super::layout::Log;
 use super::query::{Filter, Query, Test};
 use crate::wire::{Platform, Time};
 
@@ -284,7 +285,7 @@ fn every_answer_is_the_obvious_one() {
     let wanted: usize = std::env::var("OPSCTL_LOG_LINES").ok().and_then(|n| n.parse().ok()).unwrap_or(60_000);
     let folder = Folder::new();
     let path = folder.0.join("application.log");
-    let family = Family { name: "application".into(), files: vec![path.clone()] };
+    let log = Log::from(Family { name: "application".into(), files: vec![path.clone()] });
     let (mut compared, mut found, mut seed) = (0, 0, 0);
     while compared < wanted {
         seed += 1;
@@ -298,7 +299,7 @@ fn every_answer_is_the_obvious_one() {
             let context = || format!("seed {seed}, {query:?}");
 
             let mut all = Vec::new();
-            let sources = ask::each(&family, &query, &[], &mut |_, line| {
+            let sources = ask::each(&log, &query, &[], &mut |_, line| {
                 all.push(Line::from(line));
                 ControlFlow::Continue(())
             });
@@ -306,12 +307,12 @@ fn every_answer_is_the_obvious_one() {
             assert!(all.iter().eq(expected.iter().map(|(line, _)| line)), "{}", context());
 
             let limit = random.usize(1..40);
-            let (last, _) = ask::newest(&family, &query, limit);
+            let (last, _) = ask::newest(&log, &query, limit);
             let from = expected.len().saturating_sub(limit);
             assert!(last.iter().eq(expected[from..].iter().map(|(line, _)| line)), "{}, limit {limit}", context());
 
             let key = ["level", "errorCode", "target"][random.usize(0..3)];
-            let (groups, _) = ask::group(&family, &query, key);
+            let (groups, _) = ask::group(&log, &query, key);
             let mut counts = std::collections::HashMap::new();
             for (_, value) in &expected {
                 if let Some(value) = value.get(key).and_then(reads) {

@@ -1,6 +1,6 @@
 //! The moments that log lines carry: RFC 3339 text, milliseconds or seconds since the epoch.
 
-use super::json::Value;
+use super::json::{Text, Value};
 use crate::wire::Time;
 
 /// Seconds since the epoch have at most this many digits before the point; more are milliseconds.
@@ -11,14 +11,24 @@ pub fn moment(value: Value<'_>) -> Option<Time> {
     match value {
         Value::Text(text) => usual(text.raw)
             .or_else(|| Some(Time(text.decode().trim().parse::<jiff::Timestamp>().ok()?.as_millisecond()))),
-        Value::Number(raw) => {
-            let number: f64 = std::str::from_utf8(raw).ok()?.parse().ok()?;
-            let ms = if number.abs() < SECONDS_MAX { number * 1000.0 } else { number };
-            // Beyond the year 9999 it is not a moment.
-            (ms.abs() < 253_402_300_800_000.0).then_some(Time(ms as i64))
-        }
+        Value::Number(raw) => of_number(std::str::from_utf8(raw).ok()?.parse().ok()?),
         _ => None,
     }
+}
+
+/// The moment a parsed value names.
+pub fn moment_of(value: &serde_json::Value) -> Option<Time> {
+    match value {
+        serde_json::Value::String(text) => moment(Value::Text(Text { raw: text.as_bytes(), escaped: false })),
+        serde_json::Value::Number(number) => of_number(number.as_f64()?),
+        _ => None,
+    }
+}
+
+fn of_number(number: f64) -> Option<Time> {
+    let ms = if number.abs() < SECONDS_MAX { number * 1000.0 } else { number };
+    // Beyond the year 9999 it is not a moment.
+    (ms.abs() < 253_402_300_800_000.0).then_some(Time(ms as i64))
 }
 
 /// `2025-10-17T10:30:45.123Z`, as nearly every line has it.
@@ -53,7 +63,7 @@ fn usual(text: &[u8]) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logs::json::{Text, find};
+    use crate::logs::json::find;
 
     #[test]
     fn the_usual_form_is_read_as_the_calendar_has_it() {

@@ -8,11 +8,13 @@ mod page;
 mod progress;
 mod records;
 mod style;
+mod table;
 
-pub use page::{Page, Table, shown};
+pub use page::{Page, shown};
 pub use progress::Progress;
 pub use records::{flatten, records_of};
 pub use style::{ColorChoice, Style, Tone, percent, relative};
+pub use table::Table;
 
 use std::io::{self, Write};
 use std::str::FromStr;

@@ -156,3 +156,69 @@ fn suspicious_lines_come_with_the_rules() {
         6
     );
 }
+
+const WORKFLOWS: &str = r#"{"timestamp":"2026-11-20T10:00:00.000Z","level":"info","message":"Workflow accepted: Invoice 1, 3 steps","component":"workflow","workflowId":"inv-1","event":"accepted"}
+{"timestamp":"2026-11-20T10:00:01.000Z","level":"info","message":"Step completed","component":"workflow","platform":"drive","workflowId":"inv-1","event":"step_completed","stepId":"create_file","fileId":"1AbC"}
+{"timestamp":"2026-11-20T10:00:02.000Z","level":"warn","message":"Step failed: channel_not_found (NOT_FOUND)","component":"workflow","platform":"slack","workflowId":"inv-1","event":"step_failed","stepId":"notify","errorCode":"NOT_FOUND"}
+{"timestamp":"2026-11-20T10:00:03.000Z","level":"warn","message":"Workflow failed: step notify failed","component":"workflow","workflowId":"inv-1","event":"failed"}
+{"timestamp":"2026-11-20T10:00:09.000Z","level":"info","message":"Workflow accepted: Invoice 2, 3 steps","component":"workflow","workflowId":"inv-12","event":"accepted"}
+"#;
+
+const ROLLBACKS: &str = r#"{"timestamp":"2026-11-20T10:00:04.000Z","level":"info","message":"Rollback started","component":"rollback","workflowId":"inv-1","event":"rollback_started"}
+{"timestamp":"2026-11-20T10:00:05.000Z","level":"warn","message":"File deletion failed: permission denied (x)","component":"rollback","workflowId":"inv-1","event":"undo_failed","stepId":"create_file"}
+{"timestamp":"2026-11-20T10:00:06.000Z","level":"error","message":"Rollback ended: rollback_failed","component":"rollback","workflowId":"inv-1","event":"rollback_ended"}
+"#;
+
+#[test]
+fn workflows_are_told_by_their_logs_when_nobody_answers() {
+    let world = world(&[("workflows/executions.log", WORKFLOWS), ("rollbacks.log", ROLLBACKS)]);
+    let told = ask(&world, "logs:workflow inv-1 -o json").code(7);
+    assert!(told.stderr.contains("does not answer: this is from its log"), "{told:?}");
+    let answer = told.json();
+    let events: Vec<_> = answer["events"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
+    let expected =
+        ["accepted", "step_completed", "step_failed", "failed", "rollback_started", "undo_failed", "rollback_ended"];
+    assert_eq!(events, expected, "both files, in the order of time, and no other workflow's");
+    assert_eq!(answer["events"][1]["data"]["fileId"], "1AbC");
+    let found = ask(&world, "logs workflow inv-1 --grep create_file --accept-stale").code(0);
+    assert!(found.stdout.contains("fileId=1AbC") && found.stdout.lines().count() == 3, "{found:?}");
+    let rollbacks = ask(&world, "logs rollback --workflow inv-1 -o jsonl").code(7);
+    assert_eq!(rollbacks.stdout.lines().count(), 3, "{rollbacks:?}");
+    let newest = ask(&world, "logs workflow inv-1 --limit 2 -o json").code(7).json();
+    assert_eq!((&newest["events"][1]["event"], &newest["truncated"]), (&"rollback_ended".into(), &true.into()));
+    // What only lines tell.
+    let warned = ask(&world, "logs workflow inv-1 --level warn -o json").code(7).json();
+    assert_eq!(warned["lines"].as_array().unwrap().len(), 2, "{warned}");
+
+    let failed = ask(&world, "workflows:failed --group-by reason -o json").code(7).json();
+    assert_eq!(failed[0]["group"], "File deletion failed: permission denied", "{failed}");
+    let listed = ask(&world, "workflow failed -o json").code(7).json();
+    assert_eq!(listed["total"], 1, "{listed}");
+    let row = &listed["workflows"][0];
+    assert_eq!((&row["name"], &row["failedStep"], &row["steps"]), (&"Invoice 1".into(), &"notify".into(), &3.into()));
+    ask(&world, "workflow failed --since 2026-11-21T00:00:00Z").code(7).stdout("");
+}
+
+#[test]
+fn errors_take_the_conditions_of_every_log() {
+    let world = world(&[("errors.log", ERRORS)]);
+    for (conditions, total) in [
+        ("--grep closed", 3),
+        ("--grep /wait \\d+s/", 3),
+        ("--filter type:create", 2),
+        ("--filter type:!create --platform notion", 1),
+        ("--since 2026-11-20T00:00:00Z --until 2026-11-20T10:01:00Z", 1),
+        ("--level warn", 0),
+    ] {
+        let answer = ask(&world, &format!("logs errors {conditions} -o json")).code(7).json();
+        assert_eq!(answer["total"], total, "{conditions}: {answer}");
+    }
+    let shown = ask(&world, "logs errors --grep closed --limit 1").code(7);
+    assert!(shown.stdout.contains("3 errors match, 1 shown: 3 VALIDATION_ERROR"), "{shown:?}");
+    let counted = ask(&world, "logs errors --group-by type -o json").code(7).json();
+    assert_eq!(counted["groups"][0], serde_json::json!({"value": "create", "count": 2, "share": 0.3333333333333333}));
+    let only = ask(&world, &format!("analyze failures {DAY} --filter type:update --grep two -o json")).code(7).json();
+    assert_eq!(only["total"], 2, "{only}");
+    let bad = ask(&world, &format!("analyze failures {DAY} --filter nonsense")).code(2);
+    assert!(bad.stderr.contains("`nonsense`") && bad.stderr.contains("character 9"), "{bad:?}");
+}

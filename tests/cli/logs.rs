@@ -96,6 +96,20 @@ fn standard_input_is_read() {
 }
 
 #[test]
+fn a_pipe_is_read_once_and_not_waited_for_again() {
+    let world = world();
+    let pipe = world.path("pipe.log");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, LINES)
+    });
+    let found = world.line(&format!("logs search --file {} --level error", pipe.display())).run().code(0);
+    assert!(found.stdout.contains("boom") && found.stderr.contains("pipe.log"), "{found:?}");
+    writer.join().unwrap().unwrap();
+}
+
+#[test]
 fn what_cannot_be_asked_names_the_place() {
     let world = world();
     for (line, code, says) in [
@@ -177,4 +191,70 @@ fn the_log_route_streams_more_than_a_page() {
     let measured = scene.line("benchmark --requests 20 -o json").run().code(0).json();
     assert_eq!(measured["probes"].as_array().unwrap().len(), 5);
     assert!(measured["probes"].as_array().unwrap().iter().all(|probe| probe["answered"] == 20), "{measured}");
+}
+
+/// What the application itself writes, as it does: keys by their alphabet, errors in two files, three forms of time.
+const COMBINED: &str = r#"{"action":"create_task","actionId":"a-1","correlationId":"sig-1","level":"info","message":"Action enqueued","target":"notion","timestamp":"2025-10-17T10:30:40.000Z"}
+{"correlationId":"invoice-001-update-sheet","error":"permission denied","level":"error","message":"Action execution failed","target":"sheets","timestamp":"2025-10-17T10:33:40.019Z"}
+{"endpoint":"chat.postMessage","error":{},"level":"error","message":"Slack API request error","timestamp":"2025-10-17T10:34:11.870Z"}
+"#;
+const EXECUTIONS: &str = r#"{"actionId":"a-1","correlationId":"sig-1","action":"create_task","target":"notion","status":"started","executionTime":0,"timestamp":"2025-10-17T10:30:41.001Z","attemptNumber":1,"platform":"notion"}
+{"actionId":"unknown","action":"create_task","target":"notion","status":"failed","error":"rate_limited","executionTime":230,"timestamp":"2025-10-17T10:30:41.231Z","attemptNumber":1,"platform":"notion"}
+{"actionId":"a-1","correlationId":"sig-1","action":"create_task","target":"notion","status":"failed","error":"rate_limited","executionTime":231,"timestamp":"2025-10-17T10:30:41.232Z","attemptNumber":1,"platform":"notion"}
+{"actionId":"a-1","correlationId":"sig-1","action":"create_task","target":"notion","status":"success","executionTime":287,"timestamp":"2025-10-17T10:30:42.530Z","attemptNumber":2,"platform":"notion"}
+{"actionId":"a-2","action":"create_ta"#;
+const GIVEN_UP: &str = r#"{"id":"1760690000000-512","type":"create-notion-page","params":{},"attempts":5,"timestamp":1760697000000,"nextAttemptAt":1760694860000,"lastError":"503","failedAt":"2025-10-17T09:55:02.114Z"}
+"#;
+const KEPT: &str = "Timestamp,Data\n\"2025-10-17T10:31:00.000Z\",\"{\"\"title\"\":\"\"Renew domain\"\"}\"\n";
+
+#[test]
+fn the_applications_own_files_are_one_log() {
+    let world = world();
+    let older = r#"{"level":"error","message":"only here","timestamp":"2025-10-16T10:00:00.000Z"}"#;
+    let errors: String =
+        COMBINED.lines().filter(|line| line.contains("\"error\",")).map(|line| format!("{line}\n")).collect();
+    for (name, text) in [
+        ("combined.log", COMBINED),
+        ("error.log", &format!("{older}\n{errors}")),
+        ("executions.jsonl", EXECUTIONS),
+        ("failed-operations.log", GIVEN_UP),
+        ("fallback_log_2025-10-17.csv", KEPT),
+        (
+            "events.log",
+            "{\"source\":\"gmail\",\"type\":\"message.received\",\"timestamp\":\"2025-10-17T10:29:00.000Z\"}\n",
+        ),
+    ] {
+        world.write(&format!("app/{name}"), text);
+    }
+    let ask = |line: &str| world.line(&format!("{line} --file {}", world.path("app").display())).run().code(0);
+    let found = ask("logs search -o json").json();
+    let times: Vec<_> = found["lines"].as_array().unwrap().iter().map(|line| line["timestamp"].clone()).collect();
+    // What is in two files comes once, and in the order of time.
+    let minutes = ["16T10:00:00", "17T10:29:00", "1760697000000", "17T10:30:40", "17T10:30:41", "17T10:30:41"];
+    let minutes =
+        minutes.into_iter().chain(["17T10:30:41", "17T10:30:42", "17T10:31:00", "17T10:33:40", "17T10:34:11"]);
+    assert!(times.iter().map(ToString::to_string).zip(minutes).all(|(at, minute)| at.contains(minute)), "{times:?}");
+    assert_eq!((times.len(), &found["source"]["unreadable"]), (11, &1.into()), "{found}");
+    let drawn = ask("logs search --limit 20");
+    for shown in [
+        "2025-10-17T10:30:00.000Z  -      notion",
+        "create-notion-page: 503",
+        "create_task failed: rate_limited",
+        "data={\"title\":\"Renew domain\"}",
+    ] {
+        assert!(drawn.stdout.contains(shown), "{shown}: {drawn:?}");
+    }
+    let newest = ask("logs search --limit 2 -o json").json();
+    assert_eq!(newest["lines"][1]["message"], "Slack API request error");
+    assert_eq!(ask("logs errors -o json").json()["total"], 3, "the application's own file of errors");
+    let count = |line: &str| ask(line).json()["lines"].as_array().unwrap().len();
+    assert_eq!((count("logs fallback -o json"), count("logs executor notion -o json")), (1, 5));
+    let streamed = ask("logs search --platform notion -o jsonl");
+    assert_eq!(streamed.stdout.lines().count(), 5);
+    let counted = ask("logs search --group-by level -o json").json();
+    assert_eq!(counted["groups"][0], serde_json::json!({"value": "error", "count": 3, "share": 0.75}));
+    // Pairs that executors note inside a try are not tries of their own.
+    let retries = ask("analyze retries --since 2025-10-17T00:00:00Z -o json").json();
+    let tries: Vec<_> = retries["attempts"].as_array().unwrap().iter().map(|row| row["tries"].clone()).collect();
+    assert_eq!(tries, [1, 1], "{retries}");
 }

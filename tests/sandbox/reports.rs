@@ -146,8 +146,30 @@ fn issues_are_exported_with_what_was_done_about_them() {
     assert_eq!(lines.stdout.lines().count(), patterns.len());
 
     // Down: the patterns come from the files, and what only the orchestrator knows is said to be unknown.
+    let counted = sandbox.answer("metrics:performance --since 7d")["current"]["totalActions"].clone();
+    let sent = sandbox.answer("metrics:requests --window 24h")["platforms"][0]["requests"].clone();
+    let events = sandbox.answer(&format!("logs:workflow {id}"))["events"].as_array().unwrap().len();
+    // Counters and samples are written together, each second that has any: whatever is written from now on has these.
+    let (now, written) = (std::time::SystemTime::now(), sandbox.world.path("state/sandbox/data/metrics.db-wal"));
+    eventually("the figures are written", || std::fs::metadata(&written).unwrap().modified().unwrap() > now);
     let pids = sandbox.pids();
     pids.iter().for_each(|pid| super::kill(*pid));
+    let left = |line: &str| {
+        let left = sandbox.line(&format!("{line} -o json")).code(7);
+        assert!(left.stderr.contains("this is from what it recorded in"), "{line}: {left:?}");
+        left.json()
+    };
+    assert_eq!(left("metrics:performance --since 7d")["current"]["totalActions"], counted);
+    assert_eq!(left("metrics:requests --window 24h")["platforms"][0]["requests"], sent);
+    let by_type = left("metrics:actions --since 7d --breakdown");
+    let ended: u64 = by_type["rows"].as_array().unwrap().iter().map(|row| row["total"].as_u64().unwrap()).sum();
+    assert_eq!(counted, ended);
+    let month = left("report:monthly --month this");
+    assert_eq!((&month["total"]["totalActions"], month["changes"].is_null()), (&counted, false), "{month}");
+    assert!(left("analyze:capacity --since 30d")["resources"][0]["hours"].as_u64() > Some(0));
+    let told = sandbox.line(&format!("logs:workflow {id} -o json")).code(7).json();
+    assert_eq!(told["events"].as_array().unwrap().len(), events);
+    sandbox.line("metrics performance --accept-stale").code(0);
     let down = sandbox.line("issues export --since 30d").code(7);
     assert!(down.stdout.contains("Unknown: the orchestrator does not answer."), "{down:?}");
     assert!(down.stdout.contains("Error patterns"), "{down:?}");

@@ -13,6 +13,8 @@ use crate::analysis::{Verdict, span};
 use crate::app::App;
 use crate::client::Orchestrator;
 use crate::commands::args::UntilArgs;
+use crate::commands::logs::left::left;
+use crate::commands::logs::place::StaleArgs;
 use crate::commands::text;
 use crate::error::{Fault, Outcome};
 use crate::output::{Page, Report, Table, percent};
@@ -34,11 +36,21 @@ pub struct CapacityArgs {
 
     #[command(flatten)]
     until: UntilArgs,
+
+    #[command(flatten)]
+    stale: StaleArgs,
 }
 
 pub(super) async fn run(app: &App, args: CapacityArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
-    // Not earlier: finding the orchestrator moves the clock to the sandbox's.
+    // First, because it moves the clock to the sandbox's.
+    let asked = async {
+        let orchestrator = app.orchestrator().await?;
+        Ok((orchestrator, limits(orchestrator).await?))
+    };
+    let asked = match asked.await {
+        Ok(answered) => Ok(answered),
+        Err(error) => Err(left(app, error).await?),
+    };
     let now = app.now();
     let (since, until) = (args.since.resolve_here(now)?, args.until.resolve(app)?.unwrap_or(now));
     if since >= until {
@@ -47,14 +59,19 @@ pub(super) async fn run(app: &App, args: CapacityArgs) -> anyhow::Result<Outcome
             .hint("write --since 30d, or an --until that is later")
             .into());
     }
-    let limits = limits(orchestrator).await?;
-    let history = orchestrator.history(since, until, Bucket::Hour).await?;
+    let (history, limits) = match &asked {
+        Ok((orchestrator, limits)) => (orchestrator.history(since, until, Bucket::Hour).await?, limits.clone()),
+        Err(left) => (left.recorded.history(since, until, Bucket::Hour)?, Limits::default()),
+    };
     let capacity = capacity(&history, &limits);
     if capacity.kept_since > since {
         app.note(format!("nothing is recorded before {}", capacity.kept_since));
     }
     app.emit(&Shown { capacity, now })?;
-    Ok(Outcome::Done)
+    Ok(match asked {
+        Ok(_) => Outcome::Done,
+        Err(left) => left.end(app, args.stale),
+    })
 }
 
 /// What the service is held by now. A setting or a look that is refused leaves its limit unknown.

@@ -16,8 +16,10 @@ use serde::Serialize;
 
 use crate::analysis::lines::Question;
 use crate::app::App;
+use crate::commands::logs::lines;
 use crate::commands::logs::place::{self, Place, StaleArgs};
 use crate::error::{Fault, Outcome};
+use crate::logs::query::Query;
 use crate::output::{Page, Report};
 use crate::settings::Since;
 use crate::wire::{LineFilter, LogName, LogSource, Platform, Time};
@@ -61,6 +63,14 @@ pub(super) struct LogArgs {
     #[arg(long, value_name = "TIME")]
     pub(super) until: Option<Since>,
 
+    /// Only lines with this text, or /regex/
+    #[arg(long, value_name = "TEXT", hide_short_help = true)]
+    pub(super) grep: Option<String>,
+
+    /// Only lines where a key has a value, as in `opsctl logs search` (can be repeated)
+    #[arg(long = "filter", value_name = "KEY:VALUE", hide_short_help = true)]
+    pub(super) filters: Vec<String>,
+
     /// Read this file or folder, with what was rotated; - for standard input
     #[arg(long, value_name = "PATH")]
     pub(super) file: Option<PathBuf>,
@@ -75,6 +85,8 @@ pub(super) struct Asked {
     log: LogName,
     pub(super) since: Time,
     pub(super) until: Time,
+    /// What the person asked for besides.
+    own: LineFilter,
     stale: StaleArgs,
 }
 
@@ -83,6 +95,8 @@ impl LogArgs {
     pub(super) async fn find(&self, app: &App, log: LogName, since: &Since) -> anyhow::Result<Asked> {
         // First, because it moves the clock to the sandbox's.
         let place = place::find(app, log, self.file.as_deref()).await;
+        let own = LineFilter { grep: self.grep.clone(), filters: self.filters.clone(), ..LineFilter::default() };
+        Query::try_from(&own).map_err(|bad| lines::unreadable(&bad, &self.filters, self.grep.as_deref()))?;
         let now = app.now();
         let since = since.resolve_here(now)?;
         let until = self.until.as_ref().map(|until| until.resolve_here(now)).transpose()?.unwrap_or(now);
@@ -92,15 +106,16 @@ impl LogArgs {
                 .hint("write --since 7d, or an --until that is later")
                 .into());
         }
-        Ok(Asked { place: place?, log, since, until, stale: self.stale })
+        Ok(Asked { place: place?, log, since, until, own, stale: self.stale })
     }
 }
 
 impl Asked {
     /// What is asked for in the window.
     pub(super) fn filter(&self, platform: Option<Platform>, filters: &[&str]) -> LineFilter {
-        let filters = filters.iter().map(ToString::to_string).collect();
-        LineFilter { since: Some(self.since), until: Some(self.until), platform, filters, ..LineFilter::default() }
+        let filters = filters.iter().map(ToString::to_string).chain(self.own.filters.iter().cloned()).collect();
+        let (since, until) = (Some(self.since), Some(self.until));
+        LineFilter { since, until, platform, filters, ..self.own.clone() }
     }
 
     /// Puts the question to every line that fits, and says what was read.

@@ -5,17 +5,17 @@ use std::io;
 use clap::Args;
 use serde::Serialize;
 
-use super::place::StaleArgs;
+use super::lines::{self, About, LineArgs, Simple};
+use super::place::{self, Place};
 use super::stale;
 use crate::analysis::errors::{Cause, causes};
 use crate::app::{App, WatchArgs};
-use crate::commands::args::{PlatformArg, SinceArgs};
 use crate::commands::text;
-use crate::error::{Explained, Fault, Kind, Outcome};
+use crate::error::{Explained, Kind, Outcome};
 use crate::output::{Page, Report, Table};
-use crate::wire::{ErrorFilter, ErrorLog};
+use crate::wire::{ErrorFilter, ErrorLog, LogName, Time};
 
-/// Most that one call gives.
+/// Most that one call of the service gives; for more its log is read.
 const MOST: u64 = 1000;
 
 /// Show the last errors, their causes, and what to do about them
@@ -27,58 +27,80 @@ const MOST: u64 = 1000;
 /// Example: opsctl logs errors --platform notion --since 1h --limit 10
 #[derive(Args, Debug)]
 pub struct ErrorsArgs {
-    /// At most this many, the newest
-    #[arg(long, value_name = "N", default_value = "20", value_parser = parse_limit, allow_negative_numbers = true)]
-    limit: u64,
-
-    /// Only this platform
-    #[arg(long, visible_alias = "executor", value_name = "PLATFORM")]
-    platform: Option<PlatformArg>,
-
-    /// Only this part: executor, queue, store, http, circuit, state-manager
-    #[arg(long, value_name = "PART")]
-    component: Option<String>,
-
     #[command(flatten)]
-    since: SinceArgs,
-
-    #[command(flatten)]
-    stale: StaleArgs,
+    lines: LineArgs,
 
     #[command(flatten)]
     watch: WatchArgs,
 }
 
-fn parse_limit(text: &str) -> Result<u64, Fault> {
-    let refuse =
-        |why: &str| Fault::usage(format!("`{text}` is not a number of lines")).because(why).hint("write --limit 20");
-    match text.parse::<i64>() {
-        Ok(n) if n < 1 => Err(refuse("it has to be at least 1")),
-        Ok(n) if n > MOST as i64 => Err(refuse("one call gives at most 1000; narrow it with --since or --platform")),
-        Ok(n) => Ok(n as u64),
-        Err(_) => Err(refuse("it is not a whole number")),
+/// The errors' log, where lines are asked for.
+const ERRORS: About = About::of(LogName::Errors, &["level:error"]).showing(20);
+
+pub(super) async fn errors(app: &App, args: ErrorsArgs) -> anyhow::Result<Outcome> {
+    let ErrorsArgs { lines, watch } = args;
+    if lines.wants_lines() {
+        return lines::show(app, ERRORS, lines).await;
+    }
+    let simple = lines.simple().filter(|simple| simple.workflow.is_none() && simple.grep.is_none());
+    match simple.filter(|simple| simple.limit.is_none_or(|limit| limit <= MOST)) {
+        Some(simple) => of_service(app, &simple, &watch, &lines).await,
+        None => of_log(app, &watch, &lines).await,
     }
 }
 
-pub(super) async fn errors(app: &App, args: ErrorsArgs) -> anyhow::Result<Outcome> {
-    let filter = ErrorFilter {
-        limit: args.limit,
-        platform: args.platform.map(|p| p.0),
-        component: args.component,
-        since: args.since.resolve(app)?,
-    };
+async fn of_service(app: &App, simple: &Simple<'_>, watch: &WatchArgs, lines: &LineArgs) -> anyhow::Result<Outcome> {
     let asked = async {
         let orchestrator = app.orchestrator().await?;
-        app.watch(&args.watch, || async { Ok((Errors(orchestrator.errors(&filter).await?), Outcome::Done)) }).await
+        // Not earlier: finding the orchestrator moves the clock to the sandbox's.
+        let filter = ErrorFilter {
+            limit: simple.limit.unwrap_or(ERRORS.limit),
+            platform: simple.platform,
+            component: simple.component.map(str::to_owned),
+            since: simple.since.resolve(app)?,
+        };
+        app.watch(watch, || async {
+            let log = orchestrator.errors(&filter).await?;
+            if watch.watch.is_none() && !log.errors.is_empty() {
+                app.note(told(&log, filter.since));
+            }
+            Ok((Errors(log), Outcome::Done))
+        })
+        .await
     };
     let error = match asked.await {
         Err(error) if Explained::from_error(&error).kind == Kind::Unreachable => error,
         answered => return answered,
     };
     // Whoever is down wrote files before.
-    let Some((log, source)) = stale::errors(app, &filter).await? else { return Err(error) };
+    let Ok(place @ Place::Files(_)) = place::find(app, LogName::Errors, None).await else { return Err(error) };
+    let (log, source) = stale::errors(app, &place, &lines::filter(app, &ERRORS, lines)?).await?;
     app.emit(&Errors(log))?;
-    Ok(args.stale.silent(app, &Explained::from_error(&error).message, &source))
+    Ok(lines.stale().silent(app, &Explained::from_error(&error).message, &source))
+}
+
+/// Where the service's own answer comes from.
+fn told(log: &ErrorLog, since: Option<Time>) -> String {
+    let window = since.map(|since| format!(", since {since}")).unwrap_or_default();
+    let begin = match (log.oldest, since) {
+        (Some(oldest), Some(since)) if since >= oldest => String::new(),
+        (Some(oldest), _) => format!("; they begin at {oldest}"),
+        (None, _) => String::new(),
+    };
+    format!("from the errors that the service keeps{window}{begin}")
+}
+
+async fn of_log(app: &App, watch: &WatchArgs, lines: &LineArgs) -> anyhow::Result<Outcome> {
+    // First, because it moves the clock to the sandbox's.
+    let place = place::find(app, LogName::Errors, lines.file()).await;
+    let filter = lines::filter(app, &ERRORS, lines)?;
+    let place = place?;
+    app.watch(watch, || async {
+        let (log, source) = stale::errors(app, &place, &filter).await?;
+        app.note(place::told(&source, &place, &filter, app.now()));
+        Ok((Errors(log), lines.stale().outcome(app, &place, &source).await))
+    })
+    .await
 }
 
 /// In JSON the API's own answer; lines are oldest first, as in a log.
@@ -95,7 +117,8 @@ impl Report for Errors {
         let mut table = Table::new(&["TIME", "PLATFORM", "PART", "CAUSE", "ACTION", ">TRY", "MESSAGE"]);
         for entry in log.errors.iter().rev() {
             table.row([
-                page.time(entry.timestamp),
+                // Exact on a terminal too, as in every log.
+                entry.timestamp.to_string(),
                 entry.platform.map(|p| p.to_string()).unwrap_or_default(),
                 entry.component.clone().unwrap_or_default(),
                 entry.error_code.map(|c| c.to_string()).unwrap_or_default(),
@@ -180,15 +203,5 @@ mod tests {
         assert!(text.find("older").unwrap() < text.find("newer").unwrap(), "{text}");
         assert!(text.contains("57 errors match, 2 shown: 52 AUTH_ERROR, 5 RATE_LIMITED\n"), "{text}");
         assert_eq!(log.records().unwrap()[0]["message"], "older");
-    }
-
-    #[test]
-    fn limits_that_make_no_sense_say_why() {
-        assert_eq!(parse_limit("20").unwrap(), 20);
-        for (text, why) in [("-1", "at least 1"), ("0", "at least 1"), ("1001", "at most 1000"), ("x", "whole number")]
-        {
-            let fault = parse_limit(text).unwrap_err();
-            assert!(fault.causes[0].contains(why) && fault.hint.is_some(), "{text}");
-        }
     }
 }

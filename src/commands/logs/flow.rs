@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::lines::label;
 use super::place::{self, Place};
 use crate::app::App;
-use crate::logs::files::Family;
+use crate::logs::layout::Log;
 use crate::logs::page;
 use crate::logs::query::Query;
 use crate::wire::{LineFilter, LogName, LogRecord, LogSource};
@@ -23,16 +23,16 @@ const PIECE: usize = 64 * 1024;
 pub(super) async fn write(
     app: &App,
     found: &Place,
-    log: LogName,
+    name: LogName,
     filter: &LineFilter,
     query: &Query,
     labelled: bool,
 ) -> anyhow::Result<LogSource> {
     match found {
-        Place::Files(family) | Place::Named(family) => local(app, Some(family.clone()), query, labelled).await,
+        Place::Files(log) | Place::Named(log) => local(app, Some(log.clone()), query, labelled).await,
         Place::Input => local(app, None, query, labelled).await,
         Place::Api => {
-            let mut records = place::records(app, log, filter).await?;
+            let mut records = place::records(app, name, filter).await?;
             let mut piece = String::new();
             loop {
                 match records.next().await? {
@@ -54,7 +54,7 @@ pub(super) async fn write(
 }
 
 /// Reads on a thread of its own, a few pieces ahead of what is written.
-async fn local(app: &App, family: Option<Family>, query: &Query, labelled: bool) -> anyhow::Result<LogSource> {
+async fn local(app: &App, log: Option<Log>, query: &Query, labelled: bool) -> anyhow::Result<LogSource> {
     let (send, mut pieces) = mpsc::channel::<String>(AHEAD);
     let query = query.clone();
     let reader = tokio::task::spawn_blocking(move || {
@@ -68,8 +68,8 @@ async fn local(app: &App, family: Option<Family>, query: &Query, labelled: bool)
             }
             ControlFlow::Continue(())
         };
-        let source = match &family {
-            Some(family) => Ok(page::each(family, &query, &mut each)),
+        let source = match &log {
+            Some(log) => Ok(page::each(log, &query, &mut each)),
             None => page::each_of_stream(io::stdin(), "standard input", &query, &mut each),
         };
         let _ = send.blocking_send(piece);

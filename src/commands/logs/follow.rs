@@ -99,18 +99,20 @@ fn last_line_end(file: &File, from: u64, end: u64) -> io::Result<u64> {
 /// Shows new lines until Ctrl-C, or until the reader goes away. Lines that were shown before are left out.
 pub(super) async fn follow(
     app: &App,
-    mut followed: Followed,
+    mut followed: Vec<Followed>,
     query: &Query,
     shown_before: &[Value],
 ) -> anyhow::Result<Outcome> {
     let mut first = true;
     loop {
         let mut text = String::new();
-        for line in followed.more(query)? {
-            let Ok(line) = serde_json::from_slice::<Value>(&line) else { continue };
-            if !(first && shown_before.contains(&line)) {
-                text.push_str(&written(app, &line));
-                text.push('\n');
+        for file in &mut followed {
+            for line in file.more(query)? {
+                let Ok(line) = serde_json::from_slice::<Value>(&line) else { continue };
+                if !(first && shown_before.contains(&line)) {
+                    text.push_str(&written(app, &line));
+                    text.push('\n');
+                }
             }
         }
         first = false;
@@ -127,7 +129,7 @@ fn written(app: &App, line: &Value) -> String {
     if app.output.format != Format::Table {
         return line.to_string();
     }
-    let row = super::lines::row(line, app.is_verbose(), |at| app.output.stdout.time(at));
+    let row = super::lines::row(line, app.is_verbose());
     row.iter().filter(|cell| !cell.is_empty()).map(|cell| shown(cell)).collect::<Vec<_>>().join("  ")
 }
 

@@ -42,18 +42,18 @@ struct Group {
 pub(super) async fn count(
     app: &App,
     found: &Place,
-    log: LogName,
+    name: LogName,
     filter: &LineFilter,
     query: &Query,
     key: String,
 ) -> anyhow::Result<Grouped> {
     let (by, query) = (key.clone(), query.clone());
     let (groups, source) = match found {
-        Place::Files(family) | Place::Named(family) => {
-            let family = family.clone();
+        Place::Files(log) | Place::Named(log) => {
+            let log = log.clone();
             tokio::task::spawn_blocking(move || {
-                let (groups, sources) = ask::group(&family, &query, &key);
-                (groups, page::source(&family, &sources))
+                let (groups, sources) = ask::group(&log, &query, &key);
+                (groups, page::source(&log, &sources))
             })
             .await?
         }
@@ -66,7 +66,7 @@ pub(super) async fn count(
         }
         Place::Api => {
             let (mut groups, path) = (Groups::default(), format!("/{}", key.replace('.', "/")));
-            let mut records = place::records(app, log, filter).await?;
+            let mut records = place::records(app, name, filter).await?;
             loop {
                 match records.next().await? {
                     LogRecord::Line { line } => match line.pointer(&path) {

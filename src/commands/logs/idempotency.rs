@@ -5,17 +5,19 @@ use std::io;
 use clap::Args;
 use serde::Serialize;
 
+use super::lines::{self, About, LineArgs, Simple};
+use super::place::{self, Place};
 use crate::app::App;
-use crate::commands::args::{SinceArgs, count};
 use crate::commands::text;
-use crate::error::Outcome;
+use crate::error::{Explained, Kind, Outcome};
 use crate::output::{Page, Report, Table};
-use crate::wire::{IdempotencyRecord, KeyCollision, KeyView, Time};
+use crate::wire::{IdempotencyRecord, KeyCollision, KeyView, LogName, Time};
 
 /// Show what idempotency keys prevented and what collided with them
 ///
 /// A collision is a key that was offered for something else than it stands for; it was refused. A prevented duplicate is
-/// the same work again; keys that prevented some are shown with their count. The newest are last, as in a log.
+/// the same work again; keys that prevented some are shown with their count. The newest are last, as in a log. With
+/// --grep, --filter, --until, --follow and their like the lines of the log are shown as they are.
 ///
 /// Example: opsctl logs idempotency --collisions
 #[derive(Args, Debug)]
@@ -24,13 +26,16 @@ pub struct IdempotencyArgs {
     #[arg(long)]
     collisions: bool,
 
-    /// At most this many of each, the newest
-    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true, value_parser = count(1..=10_000))]
-    limit: u64,
-
     #[command(flatten)]
-    since: SinceArgs,
+    lines: LineArgs,
 }
+
+/// Entries of each kind shown unless told.
+const LIMIT: u64 = 50;
+/// The log, where lines are asked for.
+const ALL: About = About::of(LogName::Application, &["component:idempotency"]).showing(LIMIT);
+const COLLISIONS: About =
+    About::of(LogName::Application, &["component:idempotency", "message:/^Collision/"]).showing(LIMIT);
 
 /// One line.
 #[derive(Serialize)]
@@ -65,7 +70,7 @@ impl Report for Lines {
         }
         let mut table = Table::new(&["TIME", "WHAT", "KEY", "HELD BY", "STANDS FOR", "OFFERED", "SOURCE"]);
         for line in &self.lines {
-            let at = line.at().map(|at| page.time(at)).unwrap_or_default();
+            let at = line.at().map(|at| at.to_string()).unwrap_or_default();
             table.row(match line {
                 Line::Collision(collision) => [
                     at,
@@ -97,19 +102,37 @@ impl Report for Lines {
 }
 
 pub(super) async fn idempotency(app: &App, args: IdempotencyArgs) -> anyhow::Result<Outcome> {
-    let since = args.since.resolve(app)?;
+    let about = if args.collisions { COLLISIONS } else { ALL };
+    let simple = args.lines.simple().filter(|simple| {
+        simple.platform.is_none() && simple.component.is_none() && simple.workflow.is_none() && simple.grep.is_none()
+    });
+    let Some(simple) = simple else { return lines::show(app, about, args.lines).await };
+    match of_service(app, &simple, args.collisions).await {
+        // Whoever is down wrote lines before.
+        Err(error) if Explained::from_error(&error).kind == Kind::Unreachable => {
+            match place::find(app, LogName::Application, None).await {
+                Ok(Place::Files(_)) => lines::show(app, about, args.lines).await,
+                _ => Err(error),
+            }
+        }
+        answered => answered,
+    }
+}
+
+async fn of_service(app: &App, simple: &Simple<'_>, only_collisions: bool) -> anyhow::Result<Outcome> {
     let orchestrator = app.orchestrator().await?;
-    let collided = orchestrator.key_collisions(since, args.limit).await?;
+    let (since, limit) = (simple.since.resolve(app)?, simple.limit.unwrap_or(LIMIT));
+    let collided = orchestrator.key_collisions(since, limit).await?;
     let mut truncated = collided.truncated;
     let mut lines: Vec<Line> = collided.collisions.into_iter().map(Line::Collision).collect();
-    if !args.collisions {
-        let prevented = orchestrator.idempotency_keys(KeyView::Prevented, args.limit).await?;
+    if !only_collisions {
+        let prevented = orchestrator.idempotency_keys(KeyView::Prevented, limit).await?;
         truncated |= prevented.truncated;
         let recent = prevented.keys.into_iter().filter(|key| key.last_prevented_at >= since);
         lines.extend(recent.map(Line::Prevented));
     }
     lines.sort_by_key(Line::at);
-    app.emit(&Lines { lines, collisions: args.collisions })?;
+    app.emit(&Lines { lines, collisions: only_collisions })?;
     if truncated {
         app.note("There are more; raise --limit to see them.");
     }

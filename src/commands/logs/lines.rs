@@ -1,6 +1,7 @@
 //! `opsctl logs search|executor|actions|state|fallback|workers|member2`: lines of one log, from its files where the
 //! context says where they are, else over the admin API.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,10 +16,11 @@ use crate::app::App;
 use crate::commands::args::{PlatformArg, SinceArgs, UntilArgs, count};
 use crate::error::{Fault, Kind, Outcome};
 use crate::logs::page;
-use crate::logs::query::{BadFilter, Filter, Query};
+use crate::logs::query::{BadFilter, Filter, Query, about};
+use crate::logs::time::moment_of;
 use crate::output::{Format, Page, Report, Table};
 use crate::settings::ContextKind;
-use crate::wire::{LineFilter, LogName, LogPage, LogSource, Platform, Time};
+use crate::wire::{LineFilter, LogName, LogPage, LogSource, Platform};
 
 /// Lines shown unless told.
 const LIMIT: u64 = 100;
@@ -28,13 +30,17 @@ const MOST: u64 = 10_000;
 /// What is asked of a log, the same for every log verb.
 #[derive(Args, Clone, Debug)]
 pub struct LineArgs {
+    /// Only about this platform
+    #[arg(long, visible_alias = "executor", value_name = "PLATFORM")]
+    platform: Option<PlatformArg>,
+
     #[command(flatten)]
     since: SinceArgs,
 
     #[command(flatten)]
     until: UntilArgs,
 
-    /// At most this many, the newest [100; with -o jsonl all]
+    /// At most this many, the newest [with -o jsonl all]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count(1..=MOST))]
     limit: Option<u64>,
 
@@ -89,6 +95,43 @@ impl LineArgs {
     pub(super) fn stale(&self) -> StaleArgs {
         self.stale
     }
+
+    /// What a route that knows more than lines can be asked; `None` when something else is asked as well, for which the
+    /// lines of the log have to be looked at.
+    pub(super) fn simple(&self) -> Option<Simple<'_>> {
+        let others = self.until.is_given() || self.level.is_some() || self.file.is_some();
+        let others = others || self.group_by.is_some() || self.follow || !self.filters.is_empty();
+        let expression = self.grep.as_ref().is_some_and(|text| text.starts_with('/'));
+        (!others && !expression).then(|| Simple {
+            platform: self.platform.map(|p| p.0),
+            component: self.component.as_deref(),
+            workflow: self.workflow.as_deref(),
+            grep: self.grep.as_deref(),
+            since: &self.since,
+            limit: self.limit,
+        })
+    }
+
+    /// Whether lines are to be shown as they are, or counted: what only the log itself can answer.
+    pub(super) fn wants_lines(&self) -> bool {
+        self.follow || self.group_by.is_some()
+    }
+
+    /// The same for one workflow.
+    pub(super) fn of_workflow(mut self, id: Option<String>) -> Self {
+        self.workflow = id.or(self.workflow);
+        self
+    }
+}
+
+/// The simple part of what is asked.
+pub(super) struct Simple<'a> {
+    pub(super) platform: Option<Platform>,
+    pub(super) component: Option<&'a str>,
+    pub(super) workflow: Option<&'a str>,
+    pub(super) grep: Option<&'a str>,
+    pub(super) since: &'a SinceArgs,
+    pub(super) limit: Option<u64>,
 }
 
 /// Search the log of everything
@@ -99,10 +142,6 @@ impl LineArgs {
 /// Example: opsctl logs search --filter "userId:user-123" --since 24h
 #[derive(Args, Debug)]
 pub struct SearchArgs {
-    /// Only about this platform
-    #[arg(long, visible_alias = "executor", value_name = "PLATFORM")]
-    platform: Option<PlatformArg>,
-
     #[command(flatten)]
     lines: LineArgs,
 }
@@ -115,8 +154,8 @@ pub struct SearchArgs {
 #[derive(Args, Debug)]
 pub struct ExecutorArgs {
     /// The platform
-    #[arg(value_name = "PLATFORM")]
-    platform: PlatformArg,
+    #[arg(value_name = "PLATFORM", conflicts_with = "platform")]
+    of: PlatformArg,
 
     #[command(flatten)]
     lines: LineArgs,
@@ -127,10 +166,6 @@ pub struct ExecutorArgs {
 /// Example: opsctl logs actions --platform notion --since 5m --limit 100
 #[derive(Args, Debug)]
 pub struct ActionsArgs {
-    /// Only this platform
-    #[arg(long, value_name = "PLATFORM")]
-    platform: Option<PlatformArg>,
-
     #[command(flatten)]
     lines: LineArgs,
 }
@@ -175,33 +210,38 @@ pub struct Member2Args {
 
 /// Which lines a verb is about, before anything else is asked.
 #[derive(Clone, Debug)]
-struct About {
-    log: LogName,
+pub(super) struct About {
+    pub(super) log: LogName,
     filters: &'static [&'static str],
     platform: Option<Platform>,
     /// Whether each line gets the label of its trouble.
     labels: bool,
+    /// Lines shown unless told.
+    pub(super) limit: u64,
 }
 
 impl About {
-    const fn of(log: LogName, filters: &'static [&'static str]) -> Self {
-        About { log, filters, platform: None, labels: false }
+    pub(super) const fn of(log: LogName, filters: &'static [&'static str]) -> Self {
+        About { log, filters, platform: None, labels: false, limit: LIMIT }
+    }
+
+    /// The same with another number of lines.
+    pub(super) const fn showing(self, limit: u64) -> Self {
+        About { limit, ..self }
     }
 }
 
 pub(super) async fn search(app: &App, args: SearchArgs) -> anyhow::Result<Outcome> {
-    let about = About { platform: args.platform.map(|p| p.0), ..About::of(LogName::Application, &[]) };
-    show(app, about, args.lines).await
+    show(app, About::of(LogName::Application, &[]), args.lines).await
 }
 
 pub(super) async fn executor(app: &App, args: ExecutorArgs) -> anyhow::Result<Outcome> {
-    let platform = args.platform.0;
+    let platform = args.of.0;
     show(app, About { platform: Some(platform), ..About::of(platform.into(), &[]) }, args.lines).await
 }
 
 pub(super) async fn actions(app: &App, args: ActionsArgs) -> anyhow::Result<Outcome> {
-    let about = About::of(LogName::Application, &["actionId:/./"]);
-    show(app, About { platform: args.platform.map(|p| p.0), ..about }, args.lines).await
+    show(app, About::of(LogName::Application, &["actionId:/./"]), args.lines).await
 }
 
 /// The security log.
@@ -213,9 +253,7 @@ pub(super) async fn security(app: &App, lines: LineArgs) -> anyhow::Result<Outco
 
 /// What is asked of the security log.
 pub(super) fn security_filter(app: &App, lines: &LineArgs) -> anyhow::Result<LineFilter> {
-    let filter = filter(app, &SECURITY, lines)?;
-    Query::try_from(&filter).map_err(|bad| unreadable(&bad, lines))?;
-    Ok(filter)
+    filter(app, &SECURITY, lines)
 }
 
 pub(super) async fn state(app: &App, args: StateArgs) -> anyhow::Result<Outcome> {
@@ -243,6 +281,8 @@ pub(super) async fn member2(app: &App, args: Member2Args) -> anyhow::Result<Outc
 async fn member2_log(app: &App) -> anyhow::Result<PathBuf> {
     let context = app.settings.context()?;
     if context.kind == ContextKind::Sandbox {
+        // Its lines have the sandbox's clock.
+        place::folder(app).await?;
         return Ok(crate::sandbox::Place::of(&app.settings.places).member2_log());
     }
     context.logs.member2.clone().ok_or_else(|| {
@@ -284,7 +324,7 @@ impl Report for Lines {
         }
         let mut table = Table::new(&headings);
         for line in &self.page.lines {
-            let mut row = row(line, self.whole, |at| page.time(at));
+            let mut row = row(line, self.whole);
             if labelled {
                 row.insert(2, text(line, "label"));
             }
@@ -302,18 +342,32 @@ impl Report for Lines {
     }
 }
 
-/// A line's cells: time, level, platform, part, message, and the rest.
-pub(super) fn row(line: &Value, whole: bool, time: impl Fn(Time) -> String) -> Vec<String> {
-    let at = text(line, "timestamp");
-    let at = at.parse().map_or(at, time);
+/// A line's cells: time, level, platform, part, message, and the rest. The time is exact on a terminal too: lines are
+/// held against each other and against other logs.
+pub(super) fn row(line: &Value, whole: bool) -> Vec<String> {
+    let at = line.get("timestamp").and_then(moment_of);
+    let platform = about(|key| line.get(key).and_then(Value::as_str).map(Cow::Borrowed));
     vec![
-        at,
+        at.map_or_else(|| text(line, "timestamp"), |at| at.to_string()),
         text(line, "level"),
-        text(line, "platform"),
+        platform.map_or_else(|| text(line, "platform"), |platform| platform.to_string()),
         text(line, "component"),
-        text(line, "message"),
+        message(line),
         more(line, whole),
     ]
+}
+
+/// What a line says; of one without a message what it is about: `create_task failed: rate_limited`.
+fn message(line: &Value) -> String {
+    let first =
+        |keys: &[&str]| keys.iter().map(|key| text(line, key)).find(|text| !text.is_empty()).unwrap_or_default();
+    let message = text(line, "message");
+    if !message.is_empty() {
+        return message;
+    }
+    let what = [first(&["action", "actionType", "type"]), text(line, "status")].join(" ");
+    let error = first(&["error", "lastError"]);
+    if error.is_empty() { what.trim().to_owned() } else { format!("{}: {error}", what.trim()) }
 }
 
 fn text(line: &Value, key: &str) -> String {
@@ -350,11 +404,11 @@ pub(super) fn label(line: &Value) -> Option<&'static str> {
     }
 }
 
-async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome> {
+pub(super) async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome> {
     // First, because it moves the clock to the sandbox's.
     let found = place::find(app, about.log, args.file.as_deref()).await;
     let filter = filter(app, &about, &args)?;
-    let query = Query::try_from(&filter).map_err(|bad| unreadable(&bad, &args))?;
+    let query = Query::try_from(&filter).map_err(|bad| unreadable(&bad, &args.filters, args.grep.as_deref()))?;
     let found = found?;
     if let Some(key) = args.group_by {
         let grouped = grouped::count(app, &found, about.log, &filter, &query, key).await?;
@@ -367,15 +421,16 @@ async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Result<Outcome
     }
     // Before the page is read, so that nothing falls in between.
     let followed = match &found {
-        Place::Files(family) | Place::Named(family) if args.follow => {
-            family.files.first().cloned().map(Followed::begin).transpose()?
+        Place::Files(log) | Place::Named(log) if args.follow => {
+            let files = log.growing().filter_map(|family| family.files.first());
+            Some(files.cloned().map(Followed::begin).collect::<io::Result<Vec<_>>>()?)
         }
         _ => None,
     };
     let mut page = match &found {
-        Place::Files(family) | Place::Named(family) => {
-            let (family, query) = (family.clone(), query.clone());
-            tokio::task::spawn_blocking(move || page::page(&family, &query, filter.limit)).await?
+        Place::Files(log) | Place::Named(log) => {
+            let (log, query, limit) = (log.clone(), query.clone(), filter.limit);
+            tokio::task::spawn_blocking(move || page::page(&log, &query, limit)).await?
         }
         Place::Input => {
             let query = query.clone();
@@ -427,26 +482,29 @@ fn follow_needs_files(app: &App) -> anyhow::Error {
         .into()
 }
 
-fn filter(app: &App, about: &About, args: &LineArgs) -> anyhow::Result<LineFilter> {
+/// What is asked of a log in all; a condition that cannot be read is refused with its place.
+pub(super) fn filter(app: &App, about: &About, args: &LineArgs) -> anyhow::Result<LineFilter> {
     let mut filters: Vec<String> = about.filters.iter().map(ToString::to_string).collect();
     filters.extend(args.level.as_ref().map(|level| format!("level:{}", level.to_lowercase())));
     filters.extend(args.component.as_ref().map(|part| format!("component:{part}")));
     filters.extend(args.workflow.as_ref().map(|id| format!("workflowId:{id}")));
     filters.extend(args.filters.iter().cloned());
-    Ok(LineFilter {
-        limit: args.limit.unwrap_or(LIMIT),
+    let filter = LineFilter {
+        limit: args.limit.unwrap_or(about.limit),
         since: args.since.resolve(app)?,
         until: args.until.resolve(app)?,
-        platform: about.platform,
+        platform: about.platform.or(args.platform.map(|p| p.0)),
         grep: args.grep.clone(),
         filters,
-    })
+    };
+    Query::try_from(&filter).map_err(|bad| unreadable(&bad, &args.filters, args.grep.as_deref()))?;
+    Ok(filter)
 }
 
 /// The fault of a filter that cannot be read, with the text and the place in it.
-fn unreadable(bad: &BadFilter, args: &LineArgs) -> anyhow::Error {
-    let own = args.filters.iter().find(|text| text.parse::<Filter>().is_err());
-    let text = own.or(args.grep.as_ref()).cloned().unwrap_or_default();
+pub(in crate::commands) fn unreadable(bad: &BadFilter, filters: &[String], grep: Option<&str>) -> anyhow::Error {
+    let own = filters.iter().find(|text| text.parse::<Filter>().is_err());
+    let text = own.map(String::as_str).or(grep).unwrap_or_default();
     Fault::usage(format!("`{text}` cannot be read as a condition"))
         .because(bad.to_string())
         .hint("write KEY:VALUE, KEY:!VALUE, KEY:>N, KEY:A..B, KEY:/regex/; or a text or /regex/ after --grep")

@@ -13,7 +13,8 @@ use crate::analysis::lines::{Line, Question, take_json};
 use crate::app::App;
 use crate::client::LogRecords;
 use crate::error::{Explained, Fault, Kind, Outcome};
-use crate::logs::files::{self, Family};
+use crate::logs::files;
+use crate::logs::layout::{self, Log};
 use crate::logs::query::{Judge, Query};
 use crate::logs::scan::Scan;
 use crate::logs::{ask, page};
@@ -27,9 +28,9 @@ const HEARD_WITHIN: Duration = Duration::from_secs(2);
 /// Where lines come from.
 pub(in crate::commands) enum Place {
     /// A log in the context's folder, with its predecessors.
-    Files(Family),
+    Files(Log),
     /// A file or a folder that was named.
-    Named(Family),
+    Named(Log),
     /// Standard input.
     Input,
     /// The log route.
@@ -50,17 +51,30 @@ pub(in crate::commands) async fn find(app: &App, log: LogName, file: Option<&Pat
         Some(path) => {
             // Named on purpose, so it has to be there.
             std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-            return Ok(Place::Named(files::family_of(path)?));
+            return Ok(Place::Named(files::family_of(path)?.into()));
         }
         None => {}
     }
     let folder = folder(app).await?.filter(|folder| folder.is_dir());
-    let family = folder.map(|folder| in_folder(&folder, log)).transpose()?.flatten();
-    Ok(family.map_or(Place::Api, Place::Files))
+    let found = folder.map(|folder| in_folder(&folder, log)).transpose()?.flatten();
+    Ok(found.map_or(Place::Api, Place::Files))
+}
+
+/// The context's log of what happened in workflows and in their rollbacks; `None` where it is not on this machine.
+pub(in crate::commands) async fn events(app: &App) -> anyhow::Result<Option<Log>> {
+    let Some(folder) = folder(app).await?.filter(|folder| folder.is_dir()) else { return Ok(None) };
+    let workflows = in_folder(&folder, LogName::Workflows)?;
+    let rollbacks = in_folder(&folder, LogName::Rollbacks)?;
+    Ok(match workflows {
+        // Both are in the log of everything.
+        Some(log) if rollbacks.as_ref() == Some(&log) => Some(log),
+        Some(log) => Some(log.with(rollbacks)),
+        None => rollbacks,
+    })
 }
 
 /// Where the context's logs are on this machine, if they are.
-async fn folder(app: &App) -> anyhow::Result<Option<PathBuf>> {
+pub(super) async fn folder(app: &App) -> anyhow::Result<Option<PathBuf>> {
     let context = app.settings.context()?;
     match context.kind {
         ContextKind::Sandbox => of_sandbox(app).await.map(Some),
@@ -80,8 +94,8 @@ async fn of_sandbox(app: &App) -> anyhow::Result<PathBuf> {
     Ok(logs)
 }
 
-fn in_folder(folder: &Path, log: LogName) -> anyhow::Result<Option<Family>> {
-    let read = |log| page::family(folder, log).with_context(|| format!("cannot read {}", folder.display()));
+fn in_folder(folder: &Path, log: LogName) -> anyhow::Result<Option<Log>> {
+    let read = |log| layout::log(folder, log).with_context(|| format!("cannot read {}", folder.display()));
     // A platform without a log of its own is in the log of everything.
     match read(log)? {
         None if log != LogName::Application => read(LogName::Application),
@@ -119,7 +133,12 @@ impl StaleArgs {
     pub(in crate::commands) fn silent(self, app: &App, why: &str, source: &LogSource) -> Outcome {
         let first = source.files.first().map_or("files", String::as_str);
         let newest = source.newest.map(|newest| format!("; its last line is of {newest}")).unwrap_or_default();
-        app.output.warn(&format!("{why}: this is from its log {first}{newest}"));
+        self.left(app, why, &format!("its log {first}{newest}"))
+    }
+
+    /// The same for whatever else it left.
+    pub(super) fn left(self, app: &App, why: &str, what: &str) -> Outcome {
+        app.output.warn(&format!("{why}: this is from {what}"));
         if self.accept_stale { Outcome::Done } else { Outcome::Unreachable }
     }
 }
@@ -150,9 +169,9 @@ pub(in crate::commands) async fn ask_all<Q: Question + Send + 'static>(
 ) -> anyhow::Result<(Q, LogSource)> {
     let query = Query::try_from(filter).map_err(|bad| anyhow::anyhow!("a condition cannot be read: {bad}"))?;
     let (question, source) = match place {
-        Place::Files(family) | Place::Named(family) => {
-            let family = family.clone();
-            tokio::task::spawn_blocking(move || of_files(&family, &query, question)).await?
+        Place::Files(log) | Place::Named(log) => {
+            let log = log.clone();
+            tokio::task::spawn_blocking(move || of_files(&log, &query, question)).await?
         }
         Place::Input => tokio::task::spawn_blocking(move || of_input(&query, question)).await??,
         Place::Api => of_api(app, log, filter, question).await?,
@@ -172,8 +191,8 @@ pub(super) fn ensure_read(app: &App, source: &LogSource) -> Result<(), Fault> {
     Ok(())
 }
 
-fn of_files<Q: Question>(family: &Family, query: &Query, mut question: Q) -> (Q, LogSource) {
-    let sources = ask::each(family, query, Q::KEYS, &mut |places, found| {
+fn of_files<Q: Question>(log: &Log, query: &Query, mut question: Q) -> (Q, LogSource) {
+    let sources = ask::each(log, query, Q::KEYS, &mut |places, found| {
         let value = |key: &str| {
             let at = Q::KEYS.iter().position(|known| *known == key)?;
             found.values.get(*places.get(at)?).copied().flatten().map(|value| value.plain())
@@ -181,7 +200,7 @@ fn of_files<Q: Question>(family: &Family, query: &Query, mut question: Q) -> (Q,
         question.take(&Line { at: found.time(), value: &value });
         ControlFlow::Continue(())
     });
-    let source = page::source(family, &sources);
+    let source = page::source(log, &sources);
     (question, source)
 }
 

@@ -1,11 +1,11 @@
-//! The last errors from the log files, when the orchestrator does not answer.
+//! The last errors by the lines of the error log: when the orchestrator does not answer, and for what only lines tell.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::place::{self, Place};
 use crate::analysis::lines::{Line, Question};
 use crate::app::App;
-use crate::wire::{ErrorCode, ErrorEntry, ErrorFilter, ErrorLog, LineFilter, LogName, LogSource};
+use crate::wire::{ErrorCode, ErrorEntry, ErrorLog, LineFilter, LogName, LogSource};
 
 /// Keeps the newest errors and counts all.
 struct Gather {
@@ -56,20 +56,12 @@ impl Question for Gather {
     }
 }
 
-/// What the files say, in the shape of the API's answer; `None` where the context has no files on this machine.
-pub(super) async fn errors(app: &App, filter: &ErrorFilter) -> anyhow::Result<Option<(ErrorLog, LogSource)>> {
-    let Ok(place @ Place::Files(_)) = place::find(app, LogName::Errors, None).await else { return Ok(None) };
-    let part = filter.component.as_ref().map(|part| format!("component:{part}"));
-    let lines = LineFilter {
-        since: filter.since,
-        platform: filter.platform,
-        filters: std::iter::once("level:error".to_owned()).chain(part).collect(),
-        ..LineFilter::default()
-    };
-    let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+/// What the lines say, in the shape of the API's answer.
+pub(super) async fn errors(app: &App, place: &Place, lines: &LineFilter) -> anyhow::Result<(ErrorLog, LogSource)> {
+    let limit = usize::try_from(lines.limit).unwrap_or(usize::MAX);
     let gather = Gather { limit, newest: VecDeque::new(), by_code: BTreeMap::new(), total: 0 };
-    let (gather, source) = place::ask_all(app, &place, LogName::Errors, &lines, gather).await?;
+    let (gather, source) = place::ask_all(app, place, LogName::Errors, lines, gather).await?;
     let Gather { newest, by_code, total, .. } = gather;
     let errors = newest.into_iter().rev().collect();
-    Ok(Some((ErrorLog { errors, by_code, total, oldest: source.oldest }, source)))
+    Ok((ErrorLog { errors, by_code, total, oldest: source.oldest }, source))
 }

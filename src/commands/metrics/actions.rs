@@ -10,6 +10,8 @@ use serde::Serialize;
 use crate::analysis::span;
 use crate::app::{App, WatchArgs};
 use crate::commands::args::PlatformArg;
+use crate::commands::logs::left::left;
+use crate::commands::logs::place::StaleArgs;
 use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};
@@ -37,18 +39,30 @@ pub struct ActionsArgs {
     breakdown: bool,
 
     #[command(flatten)]
+    stale: StaleArgs,
+
+    #[command(flatten)]
     watch: WatchArgs,
 }
 
 pub(super) async fn actions(app: &App, args: ActionsArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
     let (platform, by_type) = (args.platform.map(|p| p.0), args.breakdown);
-    app.watch(&args.watch, || async {
-        let window = super::window_since(&args.since, app.now())?;
-        let counts = orchestrator.breakdown(window, platform).await?;
-        Ok((Counts { counts, window, by_type }, Outcome::Done))
-    })
-    .await
+    let asked = async {
+        let orchestrator = app.orchestrator().await?;
+        app.watch(&args.watch, || async {
+            let window = super::window_since(&args.since, app.now())?;
+            let counts = orchestrator.breakdown(window, platform).await?;
+            Ok((Counts { counts, window, by_type }, Outcome::Done))
+        })
+        .await
+    };
+    let left = match asked.await {
+        Err(error) => left(app, error).await?,
+        answered => return answered,
+    };
+    let window = super::window_since(&args.since, app.now())?;
+    app.emit(&Counts { counts: left.recorded.breakdown(window, platform)?, window, by_type })?;
+    Ok(left.end(app, args.stale))
 }
 
 /// In JSON always the API's rows by platform and type; the text sums them up unless told.

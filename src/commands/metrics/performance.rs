@@ -10,6 +10,8 @@ use crate::analysis::performance::{Comparison, Unit, compare};
 use crate::analysis::span;
 use crate::app::{App, WatchArgs};
 use crate::commands::args::PlatformArg;
+use crate::commands::logs::left::left;
+use crate::commands::logs::place::StaleArgs;
 use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table, percent};
@@ -34,18 +36,30 @@ pub struct PerformanceArgs {
     platform: Option<PlatformArg>,
 
     #[command(flatten)]
+    stale: StaleArgs,
+
+    #[command(flatten)]
     watch: WatchArgs,
 }
 
 pub(super) async fn performance(app: &App, args: PerformanceArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
     let platform = args.platform.map(|p| p.0);
-    app.watch(&args.watch, || async {
-        let window = super::window_since(&args.since, app.now())?;
-        let performance = orchestrator.performance(window, platform).await?;
-        Ok((Beside { performance, window }, Outcome::Done))
-    })
-    .await
+    let asked = async {
+        let orchestrator = app.orchestrator().await?;
+        app.watch(&args.watch, || async {
+            let window = super::window_since(&args.since, app.now())?;
+            let performance = orchestrator.performance(window, platform).await?;
+            Ok((Beside { performance, window }, Outcome::Done))
+        })
+        .await
+    };
+    let left = match asked.await {
+        Err(error) => left(app, error).await?,
+        answered => return answered,
+    };
+    let window = super::window_since(&args.since, app.now())?;
+    app.emit(&Beside { performance: left.recorded.performance(window, platform)?, window })?;
+    Ok(left.end(app, args.stale))
 }
 
 /// In JSON the API's own answer.

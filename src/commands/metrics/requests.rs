@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::analysis::span;
 use crate::app::{App, WatchArgs};
 use crate::commands::args::PlatformArg;
+use crate::commands::logs::left::left;
+use crate::commands::logs::place::StaleArgs;
 use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};
@@ -31,16 +33,27 @@ pub struct RequestsArgs {
     window: Duration,
 
     #[command(flatten)]
+    stale: StaleArgs,
+
+    #[command(flatten)]
     watch: WatchArgs,
 }
 
 pub(super) async fn requests(app: &App, args: RequestsArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
     let platform = args.platform.map(|p| p.0);
-    app.watch(&args.watch, || async {
-        Ok((Requests(orchestrator.requests(args.window, platform).await?), Outcome::Done))
-    })
-    .await
+    let asked = async {
+        let orchestrator = app.orchestrator().await?;
+        app.watch(&args.watch, || async {
+            Ok((Requests(orchestrator.requests(args.window, platform).await?), Outcome::Done))
+        })
+        .await
+    };
+    let left = match asked.await {
+        Err(error) => left(app, error).await?,
+        answered => return answered,
+    };
+    app.emit(&Requests(left.recorded.requests(args.window, platform)?))?;
+    Ok(left.end(app, args.stale))
 }
 
 /// Minutes of the series that fit beside the counts.

@@ -9,13 +9,17 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use self::month::MonthArg;
+use crate::analysis::capacity::Limits;
 use crate::analysis::monthly::{Input, Monthly, monthly};
 use crate::app::App;
+use crate::client::Orchestrator;
 use crate::commands::analyze::capacity::limits;
+use crate::commands::logs::left::{Left, left};
+use crate::commands::logs::place::StaleArgs;
 use crate::error::Outcome;
 use crate::output::document::{Document, DocumentFile};
 use crate::output::{Page, Report};
-use crate::wire::Bucket;
+use crate::wire::{AuditRecord, Bucket, MetricHistory, Time};
 
 /// Reports.
 #[derive(Subcommand, Debug)]
@@ -48,6 +52,9 @@ pub struct MonthlyArgs {
     /// Page (.html) or Markdown (.md) to write (can be repeated)
     #[arg(long, value_name = "PATH")]
     file: Vec<DocumentFile>,
+
+    #[command(flatten)]
+    stale: StaleArgs,
 }
 
 /// Records of changes that are counted; beyond it the newest.
@@ -55,29 +62,74 @@ const CHANGES_MAX: u64 = 10_000;
 
 async fn run(app: &App, args: &MonthlyArgs) -> anyhow::Result<Outcome> {
     let paths = args.file.iter().map(DocumentFile::checked).collect::<Result<Vec<_>, _>>()?;
-    let orchestrator = app.orchestrator().await?;
-    // Not earlier: finding the orchestrator moves the clock to the sandbox's.
+    // First, because it moves the clock to the sandbox's.
+    let asked = async {
+        let orchestrator = app.orchestrator().await?;
+        Ok((orchestrator, limits(orchestrator).await?))
+    };
+    let asked = match asked.await {
+        Ok(answered) => Ok(answered),
+        Err(error) => Err(left(app, error).await?),
+    };
     let now = app.now();
     let month = args.month.resolve(now)?;
-    let limits = limits(orchestrator).await?;
-    let (from, to) = (month.from(), month.to().min(now));
-    let days = orchestrator.history(from, to, Bucket::Day).await?;
-    let hours = orchestrator.history(from, to, Bucket::Hour).await?;
-    let before = orchestrator.history(month.before().from(), from, Bucket::Day).await?;
-    let audit = orchestrator.audit(Some(from), Some(to), CHANGES_MAX).await?.records;
-    if audit.len() as u64 == CHANGES_MAX {
+    let kept = match &asked {
+        Ok((orchestrator, limits)) => of_service(orchestrator, limits.clone(), &month, now).await?,
+        Err(left) => of_left(left, &month, now)?,
+    };
+    if kept.audit.len() as u64 == CHANGES_MAX {
         app.output.warn(&format!("only the newest {CHANGES_MAX} changes of the month are counted"));
     }
     let name = month.name();
-    let report =
-        monthly(&Input { month: &name, days: &days, hours: &hours, before: &before, audit: &audit, limits: &limits });
+    let Kept { days, hours, before, audit, limits } = &kept;
+    let report = monthly(&Input { month: &name, days, hours, before, audit, limits });
     let document = pages::document(&report, &month, now);
     for (file, path) in args.file.iter().zip(&paths) {
         file.write(path, &document)?;
         app.note(format!("wrote {}", path.display()));
     }
     app.emit(&Shown { report, document })?;
-    Ok(Outcome::Done)
+    Ok(match asked {
+        Ok(_) => Outcome::Done,
+        Err(left) => left.end(app, args.stale),
+    })
+}
+
+/// What is kept of a month.
+struct Kept {
+    days: MetricHistory,
+    hours: MetricHistory,
+    before: MetricHistory,
+    audit: Vec<AuditRecord>,
+    limits: Limits,
+}
+
+async fn of_service(
+    orchestrator: &Orchestrator,
+    limits: Limits,
+    month: &month::Month,
+    now: Time,
+) -> anyhow::Result<Kept> {
+    let (from, to) = (month.from(), month.to().min(now));
+    Ok(Kept {
+        days: orchestrator.history(from, to, Bucket::Day).await?,
+        hours: orchestrator.history(from, to, Bucket::Hour).await?,
+        before: orchestrator.history(month.before().from(), from, Bucket::Day).await?,
+        audit: orchestrator.audit(Some(from), Some(to), CHANGES_MAX).await?.records,
+        limits,
+    })
+}
+
+/// The same of a service that does not answer; what it is held by now is not known.
+fn of_left(left: &Left, month: &month::Month, now: Time) -> anyhow::Result<Kept> {
+    let (from, to) = (month.from(), month.to().min(now));
+    Ok(Kept {
+        days: left.recorded.history(from, to, Bucket::Day)?,
+        hours: left.recorded.history(from, to, Bucket::Hour)?,
+        before: left.recorded.history(month.before().from(), from, Bucket::Day)?,
+        audit: left.changes(from, to, CHANGES_MAX)?,
+        limits: Limits::default(),
+    })
 }
 
 /// In JSON the figures; for people the document's tables.

@@ -250,10 +250,12 @@ fn failures(report: &Monthly) -> Section {
 }
 
 fn occurrences(report: &Monthly) -> Section {
+    // Of a month that nobody recorded it is not known that nothing happened in it.
+    let before = |count: u64| if report.before.from < report.before.to { text::count(count) } else { String::new() };
     let rows = report
         .occurrences
         .iter()
-        .map(|row| vec![words(row.occurrence).to_owned(), text::count(row.count), text::count(row.before)]);
+        .map(|row| vec![words(row.occurrence).to_owned(), text::count(row.count), before(row.before)]);
     Section::table("Workflows, approvals, duplicates", &["WHAT", ">MONTH", ">BEFORE"], rows.collect())
 }
 

@@ -5,13 +5,15 @@ use std::io;
 use clap::Args;
 use serde::Serialize;
 
+use crate::analysis::workflow_lines::Gather;
 use crate::analysis::workflows::{Group, GroupBy, groups};
 use crate::app::App;
 use crate::commands::args::{OneOrAll, SinceArgs, count};
+use crate::commands::logs::place::{self, Place, StaleArgs};
 use crate::commands::text;
-use crate::error::Outcome;
+use crate::error::{Explained, Kind, Outcome};
 use crate::output::{Page, Report, Table};
-use crate::wire::{WorkflowFilter, WorkflowList, WorkflowStatus};
+use crate::wire::{LineFilter, LogName, WorkflowFilter, WorkflowList, WorkflowStatus};
 
 /// Most workflows that one call gives, and that are grouped.
 const MOST: u64 = 10_000;
@@ -35,6 +37,9 @@ pub struct FailedArgs {
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = count(1..=MOST))]
     #[arg(conflicts_with = "group_by")]
     limit: u64,
+
+    #[command(flatten)]
+    stale: StaleArgs,
 }
 
 /// List workflows, the newest first
@@ -125,14 +130,22 @@ impl Report for Groups {
 }
 
 pub(super) async fn failed(app: &App, args: FailedArgs) -> anyhow::Result<Outcome> {
-    let filter = WorkflowFilter {
-        statuses: vec![WorkflowStatus::Failed, WorkflowStatus::RollbackFailed, WorkflowStatus::Resolved],
-        since: args.since.resolve(app)?,
-        hide_cleared: true,
-        limit: if args.group_by.is_some() { MOST } else { args.limit },
-        offset: 0,
+    let asked = async {
+        let orchestrator = app.orchestrator().await?;
+        // Not earlier: finding the orchestrator moves the clock to the sandbox's.
+        let filter = WorkflowFilter {
+            statuses: vec![WorkflowStatus::Failed, WorkflowStatus::RollbackFailed, WorkflowStatus::Resolved],
+            since: args.since.resolve(app)?,
+            hide_cleared: true,
+            limit: if args.group_by.is_some() { MOST } else { args.limit },
+            offset: 0,
+        };
+        orchestrator.workflows(&filter).await
     };
-    let list = app.orchestrator().await?.workflows(&filter).await?;
+    let (list, outcome) = match asked.await {
+        Ok(list) => (list, Outcome::Done),
+        Err(error) => of_files(app, error, &args).await?,
+    };
     let (shown, total) = (list.workflows.len() as u64, list.total);
     let report = match args.group_by {
         Some(by) => OneOrAll::One(Groups(groups(&list.workflows, by))),
@@ -142,7 +155,29 @@ pub(super) async fn failed(app: &App, args: FailedArgs) -> anyhow::Result<Outcom
     if args.group_by.is_some() && shown < total {
         app.output.warn(&format!("only the newest {shown} of {total} are counted; narrow it with --since"));
     }
-    Ok(Outcome::Done)
+    Ok(outcome)
+}
+
+/// What the log files tell of a service that does not answer, and how that ends; every other error stays one.
+async fn of_files(app: &App, error: anyhow::Error, args: &FailedArgs) -> anyhow::Result<(WorkflowList, Outcome)> {
+    let explained = Explained::from_error(&error);
+    if explained.kind != Kind::Unreachable {
+        return Err(error);
+    }
+    let Some(log) = place::events(app).await.ok().flatten() else { return Err(error) };
+    let filter = LineFilter { filters: vec!["event:/./".to_owned()], ..LineFilter::default() };
+    let place = Place::Files(log);
+    let (gather, source) = place::ask_all(app, &place, LogName::Workflows, &filter, Gather::default()).await?;
+    if gather.is_cut {
+        app.output.warn("there are more workflows in the log than are told apart; some are missing");
+    }
+    app.note(place::told(&source, &place, &filter, app.now()));
+    let since = args.since.resolve(app)?;
+    let mut workflows = gather.failed();
+    workflows.retain(|workflow| since.is_none_or(|since| workflow.updated_at >= since));
+    let total = workflows.len() as u64;
+    workflows.truncate(usize::try_from(if args.group_by.is_some() { MOST } else { args.limit }).unwrap_or(usize::MAX));
+    Ok((WorkflowList { workflows, total }, args.stale.silent(app, &explained.message, &source)))
 }
 
 pub(super) async fn list(app: &App, args: ListArgs) -> anyhow::Result<Outcome> {

@@ -205,9 +205,15 @@ impl Runtime {
             self.telemetry.log(LogLine::error(Part::Store, format!("{error}; {}", error.advice())));
             return;
         };
-        self.telemetry.log(LogLine::warn(Part::Idempotency, format!("Collision: {}", refusal.message)));
-        self.telemetry.happened(Occurrence::KeyCollision, None);
         let details = refusal.details.clone().unwrap_or_default();
+        let mut line = LogLine::warn(Part::Idempotency, format!("Collision: {}", refusal.message));
+        for name in ["key", "actionId", "fingerprint", "offered", "source", "correlationId", "userId"] {
+            if let Some(value) = details.get(name).filter(|value| value.is_string()) {
+                line = line.field(name, value.clone());
+            }
+        }
+        self.telemetry.log(line);
+        self.telemetry.happened(Occurrence::KeyCollision, None);
         if let Ok(collision) = serde_json::from_value::<KeyCollision>(details) {
             self.later(move |conn| keys::note_collision(conn, &collision));
         }

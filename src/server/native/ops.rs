@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::changes::{answer, who};
 use super::runtime::Runtime;
 use super::store::{Dead, journal, query};
-use crate::logs::files::Family;
+use crate::logs::layout::{self, Log};
 use crate::logs::page;
 use crate::logs::query::Query;
 use crate::platforms::auth_error_text;
@@ -298,9 +298,9 @@ impl LogOps for Runtime {
     fn lines(&self, log: LogName, filter: LineFilter) -> Answer<'_, LogPage> {
         Box::pin(async move {
             let (query, folder) = (readable(&filter)?, self.data_dir.join("logs"));
-            let Some(family) = self.log_family(log).await? else { return Ok(LogPage::default()) };
+            let Some(log) = self.kept_log(log).await? else { return Ok(LogPage::default()) };
             self.blocking(move |_| {
-                let mut page = page::page(&family, &query, filter.limit);
+                let mut page = page::page(&log, &query, filter.limit);
                 page.source.files = page.source.files.into_iter().map(|path| below(&folder, path)).collect();
                 Ok(page)
             })
@@ -311,12 +311,12 @@ impl LogOps for Runtime {
     fn stream(&self, log: LogName, filter: LineFilter) -> Answer<'_, LogStream> {
         Box::pin(async move {
             let (query, folder) = (readable(&filter)?, self.data_dir.join("logs"));
-            let family = self.log_family(log).await?;
+            let log = self.kept_log(log).await?;
             let (send, pieces) = tokio::sync::mpsc::channel(4);
             // It goes on by itself until the reader has all or goes away.
             tokio::task::spawn_blocking(move || {
                 let name = |path| below(&folder, path);
-                page::records(family.as_ref(), &query, name, &mut |piece| send.blocking_send(piece).is_ok());
+                page::records(log.as_ref(), &query, name, &mut |piece| send.blocking_send(piece).is_ok());
             });
             Ok(pieces)
         })
@@ -325,11 +325,11 @@ impl LogOps for Runtime {
 
 impl Runtime {
     /// A log's files with all that was told so far; before its first line it has none.
-    async fn log_family(&self, log: LogName) -> Result<Option<Family>, Refusal> {
+    async fn kept_log(&self, name: LogName) -> Result<Option<Log>, Refusal> {
         let folder = self.data_dir.join("logs");
         self.blocking(move |telemetry| {
             telemetry.flush()?;
-            Ok(page::family(&folder, log)?)
+            Ok(layout::log(&folder, name)?)
         })
         .await
     }

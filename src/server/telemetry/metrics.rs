@@ -18,7 +18,7 @@ use crate::wire::{
 
 use super::cells::{ActionCell, ActionKey, HOUR, MINUTE, Pending, RequestCell, Series, floor};
 use super::records::{CallRecord, EndRecord};
-use super::store::{Detail, KEEP_HOURS, KEEP_MINUTES, Span, Store, spans};
+use super::store::{Detail, FILE, KEEP_HOURS, KEEP_MINUTES, Span, Store, spans};
 
 /// Most minutes in the series of `requests`.
 const SERIES: u64 = 1440;
@@ -95,8 +95,14 @@ impl Window {
 impl Metrics {
     /// Opens `metrics.db`; the name a damaged one was set aside under comes with it.
     pub(super) fn open(data_dir: &Path, now: Time) -> anyhow::Result<(Metrics, Option<String>)> {
-        let (store, aside) = Store::open(&data_dir.join("metrics.db"), now)?;
+        let (store, aside) = Store::open(&data_dir.join(FILE), now)?;
         Ok((Metrics { pending: Mutex::default(), store: Mutex::new(store) }, aside))
+    }
+
+    /// Opens `metrics.db` only to look.
+    pub(super) fn look(data_dir: &Path) -> anyhow::Result<Metrics> {
+        let store = Store::look(&data_dir.join(FILE))?;
+        Ok(Metrics { pending: Mutex::default(), store: Mutex::new(store) })
     }
 
     pub(super) fn end(&self, record: &EndRecord) {

@@ -11,6 +11,7 @@ mod files;
 mod history;
 mod log;
 mod metrics;
+mod recorded;
 mod records;
 mod store;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use metrics::Metrics;
 
 pub use crate::analysis::histogram::{Histogram, MAX_RELATIVE_ERROR};
 pub use log::{Level, LogLine, Part};
+pub use recorded::Recorded;
 pub use records::{CallRecord, EndRecord, Gauges};
 
 /// How often metrics are written.

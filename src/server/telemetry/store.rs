@@ -8,13 +8,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use rusqlite::{Connection, ErrorCode as SqliteCode, OptionalExtension as _, Row, params};
+use reqwest::Url;
+use rusqlite::{Connection, ErrorCode as SqliteCode, OpenFlags, OptionalExtension as _, Row, params};
 
 use crate::wire::{ActionType, ErrorCode, Platform, Time};
 
 use super::cells::{ActionCell, ActionKey, HOUR, MINUTE, Pending, RequestCell, floor};
 use super::history::add_series;
 
+/// The file in the data folder.
+pub(super) const FILE: &str = "metrics.db";
 /// How long minutes are kept.
 pub(super) const KEEP_MINUTES: Duration = Duration::from_secs(48 * 3600);
 /// How long hours are kept: on the last day of a month, the month before and the one to compare it with.
@@ -119,6 +122,26 @@ impl Store {
             }
             Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
         }
+    }
+
+    /// Opens the file only to look: whether its service runs or was killed, nothing is written, not even beside it.
+    pub(super) fn look(path: &Path) -> anyhow::Result<Store> {
+        let cannot = || format!("cannot read {}", path.display());
+        let place = std::path::absolute(path).with_context(cannot)?;
+        let mut uri = Url::from_file_path(&place).map_err(|()| anyhow::anyhow!(cannot()))?;
+        // After a clean stop all is in the file itself; else the log beside it has the newest.
+        let log = place.with_extension("db-wal");
+        let unwritten = std::fs::metadata(&log).is_ok_and(|meta| meta.len() > 0);
+        uri.set_query(Some(if unwritten { "mode=ro&readonly_shm=1" } else { "immutable=1" }));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(uri.as_str(), flags).with_context(cannot)?;
+        db.busy_timeout(Duration::from_secs(2))?;
+        let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).with_context(cannot)?;
+        if version != SCHEMA_VERSION {
+            bail!("{} was written by another version of opsctl (schema {version})", path.display());
+        }
+        let since = Time(db.query_row("SELECT since FROM kept", [], |row| row.get(0)).with_context(cannot)?);
+        Ok(Store { db, since, version, pruned: Time(0) })
     }
 
     fn try_open(path: &Path, now: Time) -> rusqlite::Result<Store> {

@@ -364,3 +364,34 @@ fn errors_of_earlier_runs_are_read_back() {
     assert_eq!((top[0].platform, top[0].count, top[0].last_message.as_str()), (Some(Platform::Slack), 2, "three"));
     assert_eq!(telemetry.errors(&ErrorFilter::default()).total, 3);
 }
+
+#[test]
+fn what_was_recorded_can_be_looked_at_without_the_service_and_is_not_touched() {
+    let lab = Lab::new();
+    let look = |dir: &PathBuf| {
+        let recorded = Recorded::look(dir, HALF_PAST).unwrap()?;
+        let current = recorded.performance(ONE_HOUR, None).unwrap().current;
+        Some((current.total_actions, current.p95))
+    };
+    assert_eq!(look(&lab.dir), None);
+    let telemetry = lab.open();
+    telemetry.action_ended(&ended(ago(MINUTE), Platform::Notion, None));
+    telemetry.flush().unwrap();
+    let current = telemetry.performance(ONE_HOUR, None).unwrap().current;
+    let told = Some((current.total_actions, current.p95));
+    let files = || {
+        let mut files: Vec<_> = fs::read_dir(&lab.dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let kept = files.into_iter().filter(|path| path.is_file());
+        kept.map(|path| (fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let before = files();
+    assert_eq!((look(&lab.dir), current.total_actions), (told, 1));
+    assert!(files() == before, "looking changes nothing");
+    // A copy is what a kill leaves: the log beside the file, and nobody who has it open.
+    let killed = Lab::new();
+    before.iter().for_each(|(content, path)| fs::write(killed.dir.join(path.file_name().unwrap()), content).unwrap());
+    assert_eq!(look(&killed.dir), told);
+    drop(telemetry);
+    assert_eq!(look(&lab.dir), told, "after a clean stop");
+}
