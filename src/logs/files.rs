@@ -148,6 +148,12 @@ enum Rotation {
     Date(std::cmp::Reverse<String>),
 }
 
+/// The name of the log that a file belongs to, without its folder.
+pub fn stem(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    split(name).map_or_else(|| name.to_owned(), |(stem, _)| stem)
+}
+
 /// A file name as log and rotation: `application.log`, `application.log.2.gz`, `application-2025-10-17.log.zst`.
 fn split(name: &str) -> Option<(String, Rotation)> {
     let name = unpacked(name);

@@ -236,9 +236,9 @@ fn the_applications_own_files_are_one_log() {
     assert!(times.iter().map(ToString::to_string).zip(minutes).all(|(at, minute)| at.contains(minute)), "{times:?}");
     assert_eq!((times.len(), &found["source"]["unreadable"]), (11, &1.into()), "{found}");
     let drawn = ask("logs search --limit 20");
+    assert!(drawn.stderr.contains("combined.log and 5 beside it"), "{drawn:?}");
     for shown in [
-        "2025-10-17T10:30:00.000Z  -      notion",
-        "create-notion-page: 503",
+        "2025-10-17T10:30:00.000Z  -      -         -         create-notion-page: 503",
         "create_task failed: rate_limited",
         "data={\"title\":\"Renew domain\"}",
     ] {

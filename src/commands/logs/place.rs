@@ -244,15 +244,18 @@ async fn of_api<Q: Question>(
 
 /// `from application.log and 2 older; 3 lines could not be read`: what was read, for the person.
 pub(in crate::commands) fn told(source: &LogSource, place: &Place, filter: &LineFilter, now: Time) -> String {
-    let mut files = source.files.iter();
-    let first = files.next().map_or_else(|| "no file".to_owned(), Clone::clone);
-    let older = files.count();
+    let first = source.files.first().map_or("no file", String::as_str);
+    let others = source.files.iter().skip(1);
+    let (older, beside): (Vec<_>, Vec<_>) = others.partition(|other| files::stem(other) == files::stem(first));
     let mut text = match place {
         Place::Api => format!("from the service's {first}"),
         _ => format!("from {first}"),
     };
-    if older > 0 {
-        text.push_str(&format!(" and {older} older"));
+    if !older.is_empty() {
+        text.push_str(&format!(" and {} older", older.len()));
+    }
+    if !beside.is_empty() {
+        text.push_str(&format!(" and {} beside it", beside.len()));
     }
     if let Some(newest) = source.newest {
         let age = Duration::from_secs(now.since(newest).as_secs());
