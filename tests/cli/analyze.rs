@@ -204,7 +204,7 @@ fn errors_take_the_conditions_of_every_log() {
     let world = world(&[("errors.log", ERRORS)]);
     for (conditions, total) in [
         ("--grep closed", 3),
-        ("--grep /wait \\d+s/", 3),
+        ("--grep /wait.[0-9]+s/", 3),
         ("--filter type:create", 2),
         ("--filter type:!create --platform notion", 1),
         ("--since 2026-11-20T00:00:00Z --until 2026-11-20T10:01:00Z", 1),

@@ -146,6 +146,7 @@ fn issues_are_exported_with_what_was_done_about_them() {
     assert_eq!(lines.stdout.lines().count(), patterns.len());
 
     // Down: the patterns come from the files, and what only the orchestrator knows is said to be unknown.
+    at_rest(&sandbox);
     let counted = sandbox.answer("metrics:performance --since 7d")["current"]["totalActions"].clone();
     let sent = sandbox.answer("metrics:requests --window 24h")["platforms"][0]["requests"].clone();
     let events = sandbox.answer(&format!("logs:workflow {id}"))["events"].as_array().unwrap().len();
