@@ -13,6 +13,9 @@ use super::style::{Style, Tone};
 const GAP: usize = 2;
 /// A column that is wrapped has at least this width, or what its longest cell needs.
 const READABLE: usize = 24;
+/// One that has only a few words can be narrower.
+const SQUEEZED: usize = 12;
+const FEW_WORDS: usize = 30;
 /// How far what stands below a row is set in.
 const INDENT: usize = 2;
 
@@ -50,9 +53,11 @@ impl Table {
     pub(super) fn lines(&self, style: &Style) -> Vec<String> {
         let all: Vec<usize> = (0..self.headings.len()).collect();
         let Some(width) = style.width else { return drawn(&self.grid(style, &all)) };
-        let readable: Vec<usize> = all.iter().map(|at| self.readable(*at)).collect();
-        if total(&readable) <= width {
-            return drawn(&self.wrapped(style, &all, &readable, width));
+        for short in [READABLE, SQUEEZED] {
+            let readable: Vec<usize> = all.iter().map(|at| self.readable(*at, short)).collect();
+            if total(&readable) <= width {
+                return drawn(&self.wrapped(style, &all, &readable, width));
+            }
         }
         let below = self.below(width);
         let beside: Vec<usize> = all.iter().copied().filter(|at| !below.contains(at)).collect();
@@ -112,10 +117,11 @@ impl Table {
         self.cells(at).flat_map(str::lines).map(length).max().unwrap_or(1).max(1)
     }
 
-    /// What it needs so that its words stay whole and its lines are not too short to read.
-    fn readable(&self, at: usize) -> usize {
+    /// What it needs so that its words stay whole and its lines are not too short to read: `short` if it has a few words.
+    fn readable(&self, at: usize, short: usize) -> usize {
         let longest_word = self.cells(at).flat_map(str::split_whitespace).map(length).max().unwrap_or(1);
-        longest_word.max(self.natural(at).min(READABLE))
+        let natural = self.natural(at);
+        longest_word.max(natural.min(if natural <= FEW_WORDS { short } else { READABLE }))
     }
 
     fn widths(&self, columns: &[usize]) -> Vec<usize> {
@@ -257,7 +263,13 @@ mod tests {
             "  MESSAGE  OPEN",
         ];
         assert_eq!(lines, expected);
-        // A little wider there is no need.
+        // A little wider there is no need, and a few words are rather wrapped.
         assert!(table.lines(&on_terminal(160))[0].ends_with("MESSAGE"));
+        let mut few = Table::new(&["STATUS", "RESOURCE", "LIMIT REACHED"]);
+        few.row(["OK", "Rate limit of notion", "not enough history"]);
+        assert_eq!(few.lines(&on_terminal(40))[0].split_whitespace().next(), Some("STATUS"));
+        assert!(
+            few.lines(&on_terminal(40)).iter().all(|line| !line.contains("  RESOURCE  ") || line.starts_with("STATUS"))
+        );
     }
 }
