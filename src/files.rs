@@ -37,6 +37,22 @@ pub fn write_whole(path: &Path, content: &[u8], private: bool) -> anyhow::Result
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Removes what [`write_whole`] left beside a file when it was killed in the middle: nobody else would, and it may be a
+/// secret. Only for who is alone in writing the file.
+pub fn remove_leftovers(path: &Path) -> anyhow::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let start = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let Ok(entries) = std::fs::read_dir(directory) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let unique = name.to_str().and_then(|name| name.strip_prefix(&start)).unwrap_or_default();
+        if unique.len() == 32 && unique.bytes().all(|b| b.is_ascii_hexdigit()) {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a directory and its parents, for the owner only.
 pub fn make_directory(path: &Path) -> anyhow::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
@@ -87,5 +103,18 @@ mod tests {
         assert_eq!(read_if_there(&path).unwrap().as_deref(), Some("new"));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing temporary is left");
+    }
+
+    #[test]
+    fn what_a_killed_write_left_is_removed_and_nothing_else() {
+        let dir = crate::server::testing::scratch("files");
+        let unique = uuid::Uuid::now_v7().simple();
+        for name in ["a.json", ".a.json.mine", ".b.json.1", &format!(".a.json.{unique}"), &format!(".b.json.{unique}")]
+        {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        remove_leftovers(&dir.path().join("a.json")).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4);
+        assert!(!dir.path().join(format!(".a.json.{unique}")).exists());
     }
 }

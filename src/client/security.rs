@@ -35,4 +35,10 @@ impl Orchestrator {
         let path = format!("/admin/v1/config/{}/keep", segment(name));
         self.change(approval, Method::POST, &path, NO_BODY, Some(version)).await
     }
+
+    /// Takes a value that was set for a time back now.
+    pub async fn take_config_back(&self, approval: &Approval, name: &str) -> anyhow::Result<ConfigEntry> {
+        let path = format!("/admin/v1/config/{}/back", segment(name));
+        self.change(approval, Method::POST, &path, NO_BODY, None).await
+    }
 }

@@ -42,6 +42,7 @@ pub mod man;
 pub mod metrics;
 pub mod monitor;
 mod monitoring;
+pub mod notify;
 pub mod notion;
 pub mod queue;
 pub mod rate_limits;
@@ -141,6 +142,7 @@ commands! {
     "runbook" => Runbook(verbs runbook::Verb),
     "links" => Links(alone links::LinksArgs),
     "security" => Security(verbs security::Verb),
+    "notify" => Notify(verbs notify::Verb),
     "token" => Token(verbs token::Verb),
     "api" => Api(alone api::ApiArgs),
     "backup" => Backup(verbs backup::Verb),

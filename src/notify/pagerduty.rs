@@ -3,11 +3,13 @@
 //! An event is idempotent by its deduplication key: a repeated trigger joins the open alert, and a resolve of nothing
 //! open is dropped. So one whose answer was lost may be sent again.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Channel, DedupKey, NotSent, Notifier};
-use crate::error::Kind;
+use crate::error::{Fault, Kind};
 use crate::http::{Method, Reply, clip};
 
 /// The variable that holds the integration's key.
@@ -43,6 +45,31 @@ pub enum Severity {
     Error,
     /// It cannot wait.
     Critical,
+}
+
+impl Severity {
+    /// Every one, mildest first.
+    const ALL: [Severity; 4] = [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
+
+    /// PagerDuty's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+impl FromStr for Severity {
+    type Err = Fault;
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let known = Severity::ALL.into_iter().find(|severity| severity.as_str() == text);
+        known.ok_or_else(|| {
+            Fault::usage(format!("`{text}` is no severity")).hint("one of info, warning, error, critical")
+        })
+    }
 }
 
 /// One event.

@@ -65,7 +65,7 @@ impl Tokens {
         if let Some(token) = usable(&slot) {
             return Ok(token);
         }
-        let token = ask_for_token(session, key).await?;
+        let token = ask_for_token(session, key, SCOPES).await?;
         *lock(&slot.token) = Some(token.clone());
         Ok(token.value)
     }
@@ -74,7 +74,7 @@ impl Tokens {
     async fn renew(&self, session: &Session, key: &GoogleKey) -> Result<Token, PlatformError> {
         let slot = lock(&self.slots).entry(key.fingerprint()).or_default().clone();
         let _one_at_a_time = slot.refreshing.lock().await;
-        let token = ask_for_token(session, key).await?;
+        let token = ask_for_token(session, key, SCOPES).await?;
         *lock(&slot.token) = Some(token.clone());
         Ok(token)
     }
@@ -139,12 +139,30 @@ pub(super) fn scopes(info: &Value) -> Vec<String> {
     info["scope"].as_str().unwrap_or_default().split_whitespace().map(str::to_string).collect()
 }
 
-async fn ask_for_token(session: &Session, key: &GoogleKey) -> Result<Token, PlatformError> {
+/// A token for something else than files and cells. It is not kept.
+pub(super) async fn token_for(session: &Session, key: &GoogleKey, scopes: &str) -> Result<Secret, PlatformError> {
+    Ok(ask_for_token(session, key, scopes).await?.value)
+}
+
+/// Ends a person's consent. Google's endpoint for it is beside the one that tokens come from.
+pub(super) async fn end_consent(session: &Session, refresh_token: &Secret) -> Result<Value, PlatformError> {
+    let place = session.endpoints().google_token.replace("/token", "/revoke");
+    let url: Url = place.parse().map_err(|e| session.invalid(Failure::bad_url(&place, e).cause))?;
+    let form = Payload::Form(vec![("token", refresh_token.expose().to_string())]);
+    let answer = session.exchange("oauth2.revoke", Effect::Write, &Method::POST, &url, HeaderMap::new(), &form).await;
+    match answer {
+        // Google's word for one that has ended is that of a wrong one.
+        Err(failed) if failed.body.as_ref().is_some_and(|body| body["error"] == "invalid_token") => Ok(Value::Null),
+        other => Ok(other.map_err(PlatformError::from)?.0),
+    }
+}
+
+async fn ask_for_token(session: &Session, key: &GoogleKey, scopes: &str) -> Result<Token, PlatformError> {
     let now = session.now();
     let (uri, form) = match key {
         GoogleKey::ServiceAccount { email, key_id, private_key, token_uri } => {
             let uri = token_uri.clone().unwrap_or_else(|| session.endpoints().google_token.clone());
-            let assertion = sign(email, key_id.as_deref(), private_key, &uri, now)
+            let assertion = sign(email, key_id.as_deref(), private_key, (&uri, scopes), now)
                 .map_err(|why| session.fail(ErrorCode::AuthError, phrase(ErrorCode::AuthError, &why)))?;
             let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer".to_string();
             (uri, vec![("grant_type", grant), ("assertion", assertion)])
@@ -173,14 +191,20 @@ async fn ask_for_token(session: &Session, key: &GoogleKey) -> Result<Token, Plat
 }
 
 /// A signed request for a token (RS256 JWT).
-fn sign(email: &str, key_id: Option<&str>, private_key: &Secret, audience: &str, now: Time) -> Result<String, String> {
+fn sign(
+    email: &str,
+    key_id: Option<&str>,
+    private_key: &Secret,
+    (audience, scopes): (&str, &str),
+    now: Time,
+) -> Result<String, String> {
     let key = read_key(private_key.expose())?;
     let mut header = json!({"alg": "RS256", "typ": "JWT"});
     if let Some(id) = key_id {
         header["kid"] = Value::from(id);
     }
     let issued = now.0.div_euclid(1000);
-    let claims = json!({"iss": email, "scope": SCOPES, "aud": audience, "iat": issued, "exp": issued + LIFE_S});
+    let claims = json!({"iss": email, "scope": scopes, "aud": audience, "iat": issued, "exp": issued + LIFE_S});
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", encode(&header), encode(&claims));
     let mut signature = vec![0; key.public().modulus_len()];

@@ -24,6 +24,7 @@ pub mod look;
 mod notion;
 pub mod objects;
 pub mod pace;
+pub mod rotation;
 mod session;
 mod sheets;
 pub mod sheets_row;

@@ -10,6 +10,7 @@ use super::remote::Remote;
 use super::sim::{ActiveFault, Api, FaultSpec, Stats};
 use crate::error::{Fault, Kind};
 use crate::http::Method;
+use crate::secret::Secret;
 
 /// A running sandbox.
 #[derive(Clone, Debug)]
@@ -106,6 +107,19 @@ impl Ground {
     pub async fn revoke(&self, api: Api) -> anyhow::Result<u64> {
         let answer: Value = self.control.post("/credentials/revoke", &json!({"api": api})).await?;
         Ok(answer["revoked"].as_u64().unwrap_or(0))
+    }
+
+    /// Makes a good credential of a platform, the same for whoever asks again in the same `name`.
+    pub async fn mint_once(&self, api: Api, name: &str) -> anyhow::Result<Secret> {
+        let answer: Value = self.control.post("/credentials/mint", &json!({"api": api, "once": name})).await?;
+        let value = answer["value"].as_str().map(Secret::new);
+        value.ok_or_else(|| anyhow::anyhow!("the simulator of {api} made no credential"))
+    }
+
+    /// Ends one credential of a platform.
+    pub async fn revoke_one(&self, api: Api, value: &Secret) -> anyhow::Result<()> {
+        let body = json!({"api": api, "value": value.expose()});
+        self.control.post::<Value>("/credentials/revoke", &body).await.map(|_| ())
     }
 
     /// Makes a good credential of a platform.

@@ -32,6 +32,7 @@ pub async fn live(ground: &Ground) -> BTreeMap<String, String> {
         }
     };
     put("platform", Some(platform(ground).await.unwrap_or(Platform::Notion).to_string()));
+    put("details", Some("practice-only".into()));
     put("actionId", action(ground).await);
     for (name, platform, field) in FROM_RESULTS {
         put(name, result(ground, platform, field).await);

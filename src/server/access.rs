@@ -39,6 +39,7 @@ const CHANGES: &[(&str, &str, Role)] = &[
     ("PUT", "/admin/v1/config/{name}", Role::Operator),
     ("DELETE", "/admin/v1/config/{name}", Role::Operator),
     ("POST", "/admin/v1/config/{name}/keep", Role::Operator),
+    ("POST", "/admin/v1/config/{name}/back", Role::Operator),
 ];
 
 /// Whether a method only reads.

@@ -224,6 +224,8 @@ pub trait ConfigOps: Send + Sync {
     fn unset<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry>;
     /// Makes a value that was set for a time a lasting one.
     fn keep<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry>;
+    /// Takes a value that was set for a time back before its time.
+    fn back<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry>;
     /// Looks at all of them.
     fn validate(&self) -> Answer<'_, ConfigReport>;
 }

@@ -20,10 +20,11 @@ const FILE: &str = "lockdown.json";
 
 /// What the break-glass token may change meanwhile: keys, pauses, backups, and the way back. Nothing is taken in, no
 /// token is made, nothing is resumed.
-const ALLOWED: [(&str, &str); 10] = [
+const ALLOWED: [(&str, &str); 11] = [
     ("PUT", "/admin/v1/config/{name}"),
     ("DELETE", "/admin/v1/config/{name}"),
     ("POST", "/admin/v1/config/{name}/keep"),
+    ("POST", "/admin/v1/config/{name}/back"),
     ("POST", "/admin/v1/components/{component}/restart"),
     ("POST", "/admin/v1/executors/{platform}/restart"),
     ("POST", "/admin/v1/pauses"),

@@ -119,6 +119,12 @@ impl CredentialSource {
         Ok(found)
     }
 
+    /// The file that it is read from, where a file is the source: a new secret goes there.
+    pub fn file_in_use(&self, env: &Env) -> Option<PathBuf> {
+        let file = self.file.as_ref().filter(|_| self.command.is_none())?;
+        Some(expand_home(file, env))
+    }
+
     fn of_env(&self, env: &Env) -> anyhow::Result<Option<Secret>> {
         let Some(name) = &self.env else { return Ok(None) };
         match env.non_empty(name) {

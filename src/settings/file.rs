@@ -10,6 +10,7 @@ use super::context::{Context, ContextKind, CredentialSource, LogPlaces, Protecti
 use crate::error::{Fault, Kind};
 use crate::files::write_whole;
 use crate::notify::ROUTING_KEY;
+use crate::platforms::rotation::is_for_rotation;
 use crate::platforms::{Endpoints, is_credential};
 use crate::wire::Platform;
 
@@ -61,7 +62,8 @@ impl ContextTable {
     pub fn into_context(self, name: &str, base: Option<Context>) -> Result<Context, Fault> {
         let url = self.url.as_deref().map(parse_url).transpose()?;
         self.platforms.ensure_usable().map_err(Fault::usage)?;
-        if let Some(name) = self.keys.keys().find(|name| !is_credential(name) && *name != ROUTING_KEY) {
+        let known = |name: &str| is_credential(name) || is_for_rotation(name) || name == ROUTING_KEY;
+        if let Some(name) = self.keys.keys().find(|name| !known(name)) {
             let fault = Fault::usage(format!("keys.{name}: no platform has a credential of that name"));
             return Err(
                 fault.hint("name it as the runbook does: NOTION_API_KEY, SLACK_BOT_TOKEN, PAGERDUTY_ROUTING_KEY")

@@ -76,6 +76,11 @@ impl Places {
         self.state.join("leases")
     }
 
+    /// How far a rotation of keys came, and which old ones are left.
+    pub fn rotations(&self) -> PathBuf {
+        self.state.join("rotations")
+    }
+
     /// How fast each credential may be used: one file for each, shared by all processes.
     pub fn limits(&self) -> PathBuf {
         self.state.join("limits")

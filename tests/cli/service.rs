@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
+use opsctl::clock::Clock;
+use opsctl::platforms::{Clients, Credentials, Platform};
 use opsctl::sandbox::sim::{SimOptions, Sims};
 use serde_json::Value;
 
@@ -65,6 +67,16 @@ pub struct Scene {
     _runtime: tokio::runtime::Runtime,
 }
 
+/// The words of a line as a shell makes them: what stands in double quotes is one word, without them.
+fn words(line: &str) -> Vec<String> {
+    let quoted = line.split('"').enumerate();
+    let words = quoted.flat_map(|(n, part)| match n % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+        _ => vec![part.to_owned()],
+    });
+    words.collect()
+}
+
 impl Scene {
     pub fn start() -> Self {
         let world = World::new();
@@ -86,6 +98,26 @@ impl Scene {
 
     pub fn line(&self, line: &str) -> Run {
         self.world.line(line)
+    }
+
+    /// A line of a machine that has the platforms' keys, and PagerDuty's.
+    pub fn keyed(&self, line: &str) -> Run {
+        let run = self.world.opsctl(words(line)).env("PAGERDUTY_ROUTING_KEY", self.sims.routing_key().expose());
+        self.credentials.iter().fold(run, |run, (name, value)| run.env(name, value))
+    }
+
+    /// What these simulators take for a credential, straight asked.
+    pub fn accepts(&self, env: &[(&str, &str)], platform: Platform) -> bool {
+        let mut all = self.credentials.clone();
+        all.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let clients = Clients::new(self.sims.endpoints(), Credentials::from_env(&all), Clock::system());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(clients.who_am_i(platform)).is_ok()
+    }
+
+    /// The value of a credential at the start.
+    pub fn credential(&self, name: &str) -> &str {
+        &self.credentials[name]
     }
 
     /// Submits a Trello card and waits until it is over; gives its status.

@@ -1,12 +1,13 @@
 //! Nothing acknowledged is lost, nothing keyed is done twice: a real `opsctl serve` killed at random moments, stopped,
 //! filled to its limit, given a store that is damaged, unwritable or full, started and taken back from a
-//! backup, and drilled for it.
+//! backup, and drilled for it; and a rotation of its keys killed at every stage.
 
 mod backups;
 mod bulk_kills;
 mod disk_full;
 mod drills;
 mod full_queue;
+mod key_kills;
 mod kill_loop;
 mod rescues;
 mod restores;

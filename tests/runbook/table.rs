@@ -137,6 +137,7 @@ const OPEN: &[&str] = &["platform", "state", "failureCount", "lastFailure", "ope
 const LIMIT: &[&str] = &["platform", "current", "limit", "window", "percentage", "resetAt"];
 const NOT_IN: &[&str] = &["platform", "authenticated", "error", "lastSuccessfulAuth"];
 
+const ROTATED: &[&str] = &["receipt", "emergency", "credentials"];
 const WORKFLOW: &[&str] = &["workflowId", "status", "completedSteps", "rolledBackSteps", "failedRollbacks", "error"];
 
 /// The same, where nothing is wrong.
@@ -240,6 +241,9 @@ const TOOLS: &[Line] = &[
     line("security:audit --since 7d", Has(&["since", "records", "actors", "deeds", "findings", "tokensUsed"]))
         .holds(|a| some(a, "/actors")),
     line("logs:security --suspicious", Has(&["rules", "findings", "lines", "source"])).holds(|a| some(a, "/rules")),
+    line("notify:security-team --incident <details>", Has(&["dedupKey", "channels"])).seen(receipts),
+    line("security:rotate-keys --all", Has(ROTATED)).holds(every_key_is_new).seen(key_prints),
+    line("security:rotate-keys --all --emergency", Has(ROTATED)).holds(every_key_is_new).seen(key_prints),
     line("test:auth", EachExactly(5, IN)),
     line("test:auth --all", EachExactly(5, IN)),
     line("test:auth notion", Exactly(IN)),
@@ -499,6 +503,18 @@ fn copies(ground: &Ground, line: &str) -> Value {
 /// What would be done to the object of the line, or that it was done.
 fn plan(ground: &Ground, verb: &str, placeholder: &str) -> Value {
     Value::from(ground.run(&format!("{verb} {} --dry-run -o json", ground.id(placeholder))).code(0).stdout)
+}
+
+/// Which keys the service works with, by their fingerprints.
+fn key_prints(ground: &Ground) -> Value {
+    let names = ["NOTION_API_KEY", "TRELLO_TOKEN", "SLACK_BOT_TOKEN", "GOOGLE_SERVICE_ACCOUNT_KEY"];
+    names.iter().map(|name| ground.get(&format!("/admin/v1/config/{name}"))["fingerprint"].clone()).collect()
+}
+
+fn every_key_is_new(answer: &Value) -> Result<(), String> {
+    let lines = answer["credentials"].as_array().into_iter().flatten();
+    let states: Vec<&str> = lines.filter_map(|line| line["state"].as_str()).collect();
+    if states == ["ROTATED"; 4] { Ok(()) } else { Err(format!("states {states:?}")) }
 }
 
 /// The newest receipt.

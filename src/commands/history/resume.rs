@@ -3,6 +3,7 @@
 use crate::aliases;
 use crate::app::App;
 use crate::bulk::{Item, Job, Limits};
+use crate::commands::security::rotate;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Receipt, ReceiptState, Record, Stage};
 
@@ -33,6 +34,11 @@ impl ResumeArgs {
             app.note("No interrupted change.");
             return Ok(Outcome::Done);
         };
+        let interrupted = app.receipts.read(&id)?;
+        if interrupted.verb == rotate::VERB && interrupted.is_interrupted() {
+            interrupted.ensure_of(&app.settings.context_name.value, "history resume")?;
+            return rotate::resume(app, interrupted, &self.change).await;
+        }
         let Record { receipt, plan, stages, .. } = app.receipts.record_of::<Item>(&id)?;
         receipt.ensure_of(&app.settings.context_name.value, "history resume")?;
         let open = stages.iter().filter(|stage| !matches!(stage, Stage::Ended(_))).count();

@@ -4,9 +4,9 @@ use clap::Args;
 
 use crate::app::App;
 use crate::commands::args::already;
-use crate::error::Outcome;
+use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
-use crate::wire::{ChangeAnswer, Pause, PauseRequest, PauseScope};
+use crate::wire::{ChangeAnswer, ErrorCode, Pause, PauseRequest, PauseScope, SecurityStatus};
 
 /// Stop taking items from the queue
 ///
@@ -97,6 +97,15 @@ async fn pause(app: &App, verb: &'static str, scope: PauseScope, change: &Change
 
 async fn resume(app: &App, verb: &'static str, request: PauseRequest, change: &ChangeArgs) -> anyhow::Result<Outcome> {
     let orchestrator = app.orchestrator().await?.clone();
+    // Asking first would be for nothing. An orchestrator without this route is never locked down.
+    if let Ok(SecurityStatus { lockdown: Some(lockdown), .. }) = orchestrator.security().await {
+        let by = lockdown.operator.unwrap_or(lockdown.by);
+        return Err(Fault::new(Kind::Conflict, "nothing can be resumed now")
+            .because(format!("the service is locked down since {} by {by}", lockdown.since))
+            .hint("only the break-glass token works until `opsctl security restore --verified` ends the lockdown")
+            .code(ErrorCode::LockedDown)
+            .into());
+    }
     let pauses = orchestrator.pauses().await?;
     let ended: Vec<&Pause> =
         pauses.iter().filter(|p| request.scope == PauseScope::All || p.scope == request.scope).collect();

@@ -3,6 +3,7 @@
 mod audit;
 mod lockdown;
 mod restore;
+pub mod rotate;
 
 use clap::Subcommand;
 
@@ -16,6 +17,7 @@ pub enum Verb {
     Audit(audit::AuditArgs),
     Lockdown(lockdown::LockdownArgs),
     Restore(restore::RestoreArgs),
+    RotateKeys(rotate::RotateArgs),
 }
 
 impl Verb {
@@ -25,6 +27,7 @@ impl Verb {
             Self::Audit(args) => args.run(app).await,
             Self::Lockdown(args) => args.run(app).await,
             Self::Restore(args) => args.run(app).await,
+            Self::RotateKeys(args) => args.run(app).await,
         }
     }
 }

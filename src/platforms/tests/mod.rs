@@ -4,6 +4,7 @@ mod contracts;
 mod google;
 mod odd_answers;
 mod operations;
+mod rotation;
 mod undo;
 mod with_sims;
 

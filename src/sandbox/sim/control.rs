@@ -13,7 +13,7 @@
 //! | `POST /limits` | the vendors' rate limits ([`LimitSettings`]) |
 //! | `POST /latency` | `minMs` and `maxMs` of each answer |
 //! | `POST /clock` | `offsetMs` of the clock all simulators share |
-//! | `POST /credentials/mint`, `/credentials/revoke` | one more good credential of an `api`; the end of all, or of `value` |
+//! | `POST /credentials/mint`, `/credentials/revoke` | one more good credential of an `api`, the same for the same `once`; the end of all, or of `value` |
 //! | `POST /feeds/{vendor}` | what a status feed says ([`Feed`]) |
 //! | `POST /save`, `POST /shutdown` | writes the state file; ends the simulators |
 
@@ -220,6 +220,8 @@ struct WhichKey {
     api: Api,
     /// Just this credential.
     value: Option<String>,
+    /// For what it is minted: whoever asks again gets the same.
+    once: Option<String>,
 }
 
 async fn revoke(State(Steering { hub, .. }): State<Steering>, Body(which): Body<WhichKey>) -> Answer {
@@ -228,7 +230,11 @@ async fn revoke(State(Steering { hub, .. }): State<Steering>, Body(which): Body<
 }
 
 async fn mint(State(Steering { hub, .. }): State<Steering>, Body(which): Body<WhichKey>) -> Answer {
-    let value = lock(&hub.keys).mint(which.api, hub.clock.now());
+    let now = hub.clock.now();
+    let value = match &which.once {
+        Some(name) => lock(&hub.keys).mint_once(which.api, name, now),
+        None => lock(&hub.keys).mint(which.api, now),
+    };
     match value {
         Some(value) => Ok(axum::Json(json!({"api": which.api, "value": value}))),
         None => Err(Refused(StatusCode::BAD_REQUEST, format!("{} has no credentials", which.api))),

@@ -136,7 +136,7 @@ impl Hub {
             return refuse(api, &Refusal::Limited(over));
         }
         let reply = match api {
-            Api::Notion => lock(&self.notion).handle(call, now),
+            Api::Notion => lock(&self.notion).handle(&mut lock(&self.keys), call, now),
             Api::Trello => trello::handle(&mut lock(&self.trello), &mut lock(&self.keys), call, now),
             Api::Slack => slack::handle(&mut lock(&self.slack), &mut lock(&self.keys), call, &caller, now),
             Api::Drive => lock(&self.drive).handle(call, now),

@@ -69,6 +69,12 @@ pub(super) struct Keys {
     pub(super) google_client_secret: String,
     pub(super) google_refresh: Vec<Key>,
     pub(super) google_access: BTreeMap<String, Access>,
+    pub(super) notion_client_id: String,
+    pub(super) notion_client_secret: String,
+    /// Refresh tokens of the OAuth connection.
+    pub(super) notion_refresh: Vec<Key>,
+    /// What was minted for whom: whoever asks again is shown the same, as on a page that is still open.
+    minted: BTreeMap<String, String>,
 }
 
 impl Keys {
@@ -90,6 +96,10 @@ impl Keys {
             google_client_secret: format!("GOCSPX-{}", ids.alnum(28)),
             google_refresh: vec![Key::new(format!("1//0{}", ids.alnum(60)), &[])],
             google_access: BTreeMap::new(),
+            notion_client_id: String::new(),
+            notion_client_secret: String::new(),
+            notion_refresh: Vec::new(),
+            minted: BTreeMap::new(),
             ids,
         };
         for api in [Api::Notion, Api::Trello, Api::Slack, Api::Google] {
@@ -98,7 +108,28 @@ impl Keys {
         // After the others: what one seed gave before stays what it gives.
         keys.slack_client_id = format!("{}.{}", keys.ids.digits(11), keys.ids.digits(13));
         keys.slack_client_secret = keys.ids.hex(32);
+        keys.notion_client_id = uuid_like(&keys.ids.hex(32));
+        keys.notion_client_secret = format!("secret_{}", keys.ids.alnum(43));
+        keys.add_notion_refresh();
         keys
+    }
+
+    /// Makes a refresh token for the next pair of the Notion connection.
+    pub(super) fn add_notion_refresh(&mut self) -> String {
+        let value = format!("nrt_{}", self.ids.alnum(50));
+        self.notion_refresh.push(Key::new(value.clone(), &[]));
+        value
+    }
+
+    /// [`Keys::mint`], once for each `name`.
+    pub(super) fn mint_once(&mut self, api: Api, name: &str, now: Time) -> Option<String> {
+        let name = format!("{api} {name}");
+        if let Some(known) = self.minted.get(&name) {
+            return Some(known.clone());
+        }
+        let value = self.mint(api, now)?;
+        self.minted.insert(name, value.clone());
+        Some(value)
     }
 
     /// Makes one more good credential and tells it; for Google the id of a new service account key.
@@ -176,6 +207,11 @@ impl Caller {
     pub(super) fn nobody() -> Self {
         Caller { subject: String::new(), scopes: Vec::new() }
     }
+}
+
+/// 32 hex digits with a UUID's dashes.
+fn uuid_like(hex: &str) -> String {
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 /// Looks a token up: `None` when it was never one.

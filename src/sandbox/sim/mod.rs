@@ -256,6 +256,13 @@ impl Sims {
         (keys.slack_client_id.clone(), Secret::new(keys.slack_client_secret.clone()))
     }
 
+    /// Client id, secret and first refresh token of the Notion connection, for `oauth/token`.
+    pub fn notion_app(&self) -> (String, Secret, Secret) {
+        let keys = lock(&self.hub.keys);
+        let refresh = keys.notion_refresh.last().map(|key| key.value.clone()).unwrap_or_default();
+        (keys.notion_client_id.clone(), Secret::new(keys.notion_client_secret.clone()), Secret::new(refresh))
+    }
+
     /// What PagerDuty's events have to carry.
     pub fn routing_key(&self) -> Secret {
         Secret::new(lock(&self.hub.pagerduty).routing_key.clone())

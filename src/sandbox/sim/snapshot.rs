@@ -29,7 +29,7 @@ use super::{SimOptions, google};
 use crate::wire::Time;
 
 /// Moves when the file's shape does.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Everything that is kept.
 #[derive(Serialize, Deserialize)]

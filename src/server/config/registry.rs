@@ -61,6 +61,7 @@ impl ConfigRegistry {
     /// Reads what was set before and folds it over the environment and the defaults. A value in the environment that
     /// cannot be used does not stop the service: the default holds and [`ConfigRegistry::validate`] reports it.
     pub fn open(data_dir: &Path, env: BTreeMap<String, String>, clock: Clock) -> anyhow::Result<Self> {
+        files::remove_leftovers(&data_dir.join(SECRETS_FILE))?;
         let plain = read_kept(&data_dir.join(SETTINGS_FILE))?;
         let secret = read_kept(&data_dir.join(SECRETS_FILE))?;
         let mut at_start = Vec::new();
@@ -175,6 +176,30 @@ impl ConfigRegistry {
         })
     }
 
+    /// Takes a value that was set for a time back before its time; the one before it holds at once.
+    pub fn take_back(&self, name: &str, if_version: Option<u64>) -> Result<ConfigEntry, Refusal> {
+        let def = known(name, ErrorCode::NotFound)?;
+        let mut state = self.lock();
+        let seen = state.slot(def).kept.version;
+        if if_version.is_some_and(|v| v != seen) {
+            let message = format!("{} changed meanwhile: it is at version {seen} now", def.name);
+            return Err(Refusal::new(ErrorCode::Conflict, message));
+        }
+        let slot = state.slot(def);
+        if slot.kept.expires_at.is_none() {
+            return Ok(slot.entry());
+        }
+        let before = slot.clone();
+        slot.go_back();
+        if let Err(error) = self.keep(&state) {
+            *state.slot(def) = before;
+            return Err(Refusal::new(ErrorCode::UnknownError, format!("cannot keep {}: {error:#}", def.name)));
+        }
+        let entry = state.slot(def).entry();
+        self.publish(&mut state);
+        Ok(entry)
+    }
+
     /// Makes the pending values of a part effective and says what changed: `QUEUE_WORKERS 5 -> 10`.
     pub fn apply(&self, part: RestartPart) -> Vec<String> {
         self.apply_where(|slot| slot.def.restart == part)
@@ -198,9 +223,8 @@ impl ConfigRegistry {
         let mut expired = Vec::new();
         for slot in state.slots.iter_mut().filter(|s| due(s)) {
             let from = slot.in_force.as_ref().map(|(v, _)| slot.shown(v));
-            slot.kept = Kept { value: slot.kept.before.take(), version: slot.kept.version + 1, ..Kept::default() };
-            let to = slot.desired().map(|(v, _)| slot.shown(&v));
-            slot.in_force = slot.desired();
+            slot.go_back();
+            let to = slot.in_force.as_ref().map(|(v, _)| slot.shown(v));
             let word = |v: Option<String>| v.unwrap_or_else(|| "(unset)".into());
             let change = format!("{} {} -> {}", slot.def.name, word(from), word(to));
             expired.push(Expired { name: slot.def.name.clone(), change });
@@ -444,6 +468,10 @@ impl ConfigOps for ConfigRegistry {
 
     fn keep<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry> {
         Box::pin(async move { self.keep_set(name, cx.if_version) })
+    }
+
+    fn back<'a>(&'a self, name: &'a str, cx: &'a ChangeContext) -> Answer<'a, ConfigEntry> {
+        Box::pin(async move { self.take_back(name, cx.if_version) })
     }
 
     fn validate(&self) -> Answer<'_, ConfigReport> {

@@ -43,6 +43,12 @@ impl Slot {
         self.def.restart == RestartPart::None
     }
 
+    /// Gives up a value that was set for a time. The one before holds at once, whatever part reads it.
+    pub(super) fn go_back(&mut self) {
+        self.kept = Kept { value: self.kept.before.take(), version: self.kept.version + 1, ..Kept::default() };
+        self.in_force = self.desired();
+    }
+
     /// A value as it may be shown.
     pub(super) fn shown(&self, value: &str) -> String {
         if !self.def.kind.is_secret() {

@@ -17,6 +17,7 @@ pub(super) fn routes() -> OpenApiRouter<ServerState> {
         .routes(routes!(list))
         .routes(routes!(show, set, unset))
         .routes(routes!(keep))
+        .routes(routes!(back))
         .routes(routes!(report))
 }
 
@@ -66,6 +67,14 @@ async fn unset(
     responses((status = 200, description = "The setting now", body = ConfigEntry)))]
 async fn keep(State(state): State<ServerState>, change: Change, Path(name): Path<String>) -> Result<Response, Refusal> {
     Ok(entry(state.config()?.keep(&name, &change.cx).await?))
+}
+
+/// Take a value that was set for a time back now
+#[utoipa::path(post, path = "/admin/v1/config/{name}/back", operation_id = "takeConfigBack", tag = "config",
+    params(("name" = String, Path, description = "The variable's name")),
+    responses((status = 200, description = "The setting now", body = ConfigEntry)))]
+async fn back(State(state): State<ServerState>, change: Change, Path(name): Path<String>) -> Result<Response, Refusal> {
+    Ok(entry(state.config()?.back(&name, &change.cx).await?))
 }
 
 /// Look at all settings for what cannot work

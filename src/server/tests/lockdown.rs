@@ -50,6 +50,7 @@ async fn every_token_is_tried_and_only_break_glass_gets_in() {
             "PUT /admin/v1/config/QUEUE_WORKERS",
             "DELETE /admin/v1/config/QUEUE_WORKERS",
             "POST /admin/v1/config/QUEUE_WORKERS/keep",
+            "POST /admin/v1/config/QUEUE_WORKERS/back",
             "POST /admin/v1/backups",
             "POST /admin/v1/clock",
         ]

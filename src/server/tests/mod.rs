@@ -216,6 +216,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("PUT", "/admin/v1/config/QUEUE_WORKERS", r#"{"value":"10"}"#),
     ("DELETE", "/admin/v1/config/QUEUE_WORKERS", ""),
     ("POST", "/admin/v1/config/QUEUE_WORKERS/keep", ""),
+    ("POST", "/admin/v1/config/QUEUE_WORKERS/back", ""),
     ("GET", "/admin/v1/config-report", ""),
     ("GET", "/admin/v1/security", ""),
     ("GET", "/admin/v1/security/restore", ""),

@@ -4,6 +4,7 @@
 //! looks for a page "created since" must cut the same way.
 
 mod comments;
+mod oauth;
 mod pages;
 mod props;
 mod query;
@@ -114,6 +115,8 @@ impl Version {
 
 pub(super) fn operation(call: &Call) -> Operation {
     match (call.method.as_str(), call.segments().as_slice()) {
+        ("POST", ["v1", "oauth", "token"]) => Operation::create("oauth.token"),
+        ("POST", ["v1", "oauth", "revoke"]) => Operation::delete("oauth.revoke"),
         ("GET", ["v1", "users", "me"]) => Operation::read("users.me"),
         ("GET", ["v1", "users"]) => Operation::read("users.list"),
         ("GET", ["v1", "users", _]) => Operation::read("users.retrieve"),
@@ -142,6 +145,9 @@ fn trash_wish(body: &Value) -> Option<bool> {
 }
 
 pub(super) fn authorize(call: &Call, keys: &Keys) -> Result<Caller, Reply> {
+    if oauth::is_one(call) {
+        return Ok(Caller::nobody());
+    }
     let token = call.bearer().unwrap_or_default();
     match find(&keys.notion, token) {
         Some(key) if !key.revoked => Ok(Caller { subject: key.value.clone(), scopes: Vec::new() }),
@@ -248,7 +254,11 @@ impl Notion {
         self
     }
 
-    pub(super) fn handle(&mut self, call: &Call, now: Time) -> Reply {
+    /// Answers one request. `oauth` reaches into the credentials.
+    pub(super) fn handle(&mut self, keys: &mut Keys, call: &Call, now: Time) -> Reply {
+        if oauth::is_one(call) {
+            return self.oauth(keys, call, now).unwrap_or_else(|refused| refused);
+        }
         self.route(call, now).unwrap_or_else(|refused| refused)
     }
 
