@@ -507,6 +507,7 @@ fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
         }
         ErrorCode::NotFound if path.contains("/config/") => "list them with `opsctl config list`",
         ErrorCode::NotFound if path.contains("/backups/") => "list them with `opsctl state backups`",
+        ErrorCode::NotFound if path.contains("/approvals/") => "see what waits with `opsctl approvals pending`",
         ErrorCode::NotFound if path.contains("/tokens/") => "list them with `opsctl token list`",
         ErrorCode::NotFound => "`opsctl api spec` lists what can be asked",
         ErrorCode::ValidationError => "correct what the message names; `--help` says what the command takes",

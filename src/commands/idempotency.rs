@@ -10,7 +10,7 @@ use crate::engine::idempotency::ends_in_timestamp;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report, Table};
-use crate::wire::{IdempotencyKey, IdempotencyKeys, IdempotencyRecord, KeyState, KeyView};
+use crate::wire::{IdempotencyKey, IdempotencyKeys, IdempotencyRecord, KeyOwner, KeyState, KeyView};
 
 use super::args::count;
 use super::text;
@@ -41,8 +41,8 @@ impl Verb {
 
 /// List keys, the newest first
 ///
-/// PREVENTED counts submissions that were the same again and did not run, COLLISIONS those with the same key and other
-/// parameters, which were refused. A key marked `moment` ends in a timestamp and prevents nothing.
+/// Keys of actions and of workflows. PREVENTED counts submissions that were the same again and did not run, COLLISIONS those
+/// with the same key and other content, which were refused. A key marked `moment` ends in a timestamp and prevents nothing.
 ///
 /// Example: opsctl idempotency list --limit 50
 #[derive(Args, Debug)]
@@ -58,8 +58,8 @@ pub struct ListArgs {
 
 /// Explain one key
 ///
-/// Where its work is, which action has it, what it stands for, when it is forgotten, what it prevented and what collided
-/// with it. A key that nothing was submitted with ends with 5.
+/// Where its work is, which action or workflow has it, what it stands for, when it is forgotten, what it prevented and what
+/// collided with it. A key that nothing was submitted with ends with 5.
 ///
 /// Example: opsctl idempotency check sig-88:create:notion:44136fa355b3678a
 #[derive(Args, Debug)]
@@ -72,7 +72,7 @@ pub struct CheckArgs {
 /// Forget one key, so that its work may run again
 ///
 /// The next submission with it is executed, even if the work was done before: look for the object on the platform first.
-/// A key whose action waits or runs stays locked; clearing it is refused with 6.
+/// A key whose action or workflow waits or runs stays locked; clearing it is refused with 6.
 ///
 /// Example: opsctl idempotency clear invoice-7 --reason "the page was removed by hand"
 #[derive(Args, Debug)]
@@ -100,13 +100,13 @@ impl Report for Keys {
             return Ok(());
         }
         let mut table =
-            Table::new(&["KEY", "STATE", "ACTION", "DOES", "CREATED", "EXPIRES", ">PREVENTED", ">COLLISIONS", "FLAG"]);
+            Table::new(&["KEY", "STATE", "HELD BY", "DOES", "CREATED", "EXPIRES", ">PREVENTED", ">COLLISIONS", "FLAG"]);
         for key in &self.keys {
             table.row([
                 key.key.clone(),
                 key.state.to_string(),
-                key.action_id.clone(),
-                format!("{} on {}", key.action_type, key.platform),
+                key.owner.id().to_owned(),
+                does(&key.owner),
                 page.time(key.created_at),
                 page.time(key.expires_at),
                 text::count(key.prevented),
@@ -138,13 +138,16 @@ impl Report for IdempotencyKey {
         let key = &self.record;
         page.pair("Key", &key.key)?;
         page.pair("State", key.state)?;
-        page.pair("Action", format_args!("{} ({})", key.action_id, key.action_status))?;
-        page.pair("Does", format_args!("{} on {}", key.action_type, key.platform))?;
-        if let Some(id) = &key.workflow_id {
-            page.pair("Workflow", id)?;
-        }
-        if let Some(id) = &key.correlation_id {
-            page.pair("Belongs to", id)?;
+        let label = if matches!(key.owner, KeyOwner::Action { .. }) { "Action" } else { "Workflow" };
+        page.pair(label, format_args!("{} ({})", key.owner.id(), key.owner.status()))?;
+        page.pair("Does", does(&key.owner))?;
+        if let KeyOwner::Action { workflow_id, correlation_id, .. } = &key.owner {
+            if let Some(id) = workflow_id {
+                page.pair("Workflow", id)?;
+            }
+            if let Some(id) = correlation_id {
+                page.pair("Belongs to", id)?;
+            }
         }
         page.pair("Stands for", &key.fingerprint)?;
         page.pair_time("Created", key.created_at)?;
@@ -178,14 +181,28 @@ fn counted(times: u64, last: Option<String>) -> String {
     }
 }
 
+/// What the work of a key is.
+fn does(owner: &KeyOwner) -> String {
+    match owner {
+        KeyOwner::Action { action_type, platform, .. } => format!("{action_type} on {platform}"),
+        KeyOwner::Workflow { name, steps, .. } => format!("{name}, {}", text::counted(*steps, "step", "steps")),
+    }
+}
+
 /// What happens to a second submission with this key.
 fn meaning(key: &IdempotencyRecord) -> String {
-    let id = &key.action_id;
-    match key.state {
-        KeyState::InFlight => format!("is told about {id}, which is {}, and does not run", key.action_status),
-        KeyState::Done => format!("gets the id of {id}, which is done, and does not run"),
-        KeyState::InDoubt => format!("does not run: nobody knows whether {id} happened"),
-        KeyState::Expired => "runs: the key's time is over".to_owned(),
+    let (id, status) = (key.owner.id(), key.owner.status());
+    match (key.state, &key.owner) {
+        (KeyState::InFlight, _) => format!("is told about {id}, which is {status}, and does not run"),
+        (KeyState::Done, _) => format!("gets the id of {id}, which is done, and does not run"),
+        (KeyState::InDoubt, KeyOwner::Action { .. }) => {
+            format!("does not run: nobody knows whether {id} happened")
+        }
+        (KeyState::InDoubt, KeyOwner::Workflow { .. }) => {
+            format!("does not run: {id} is {status}, and some of it stands")
+        }
+        (KeyState::Released, _) => format!("runs: {id} is {status}"),
+        (KeyState::Expired, _) => "runs: the key's time is over".to_owned(),
     }
 }
 
@@ -212,27 +229,28 @@ async fn find(app: &App, key: &str) -> anyhow::Result<IdempotencyKey> {
 
 async fn clear(app: &App, args: ClearArgs) -> anyhow::Result<Outcome> {
     let key = find(app, &args.key).await?.record;
+    let (kind, id, status) = (key.owner.kind(), key.owner.id(), key.owner.status());
+    let look = match key.owner {
+        KeyOwner::Action { .. } => format!("opsctl queue show {id}"),
+        KeyOwner::Workflow { .. } => format!("opsctl workflow steps {id}"),
+    };
     if key.state == KeyState::InFlight {
         return Err(Fault::new(Kind::Conflict, format!("cannot clear the key `{}`", args.key))
-            .because(format!("it is locked: action {} is {}", key.action_id, key.action_status))
+            .because(format!("it is locked: {kind} {id} is {status}"))
             .because("without the key a second submission would run beside it")
-            .hint(format!("see how it ends with `opsctl queue show {}`", key.action_id))
+            .hint(format!("see how it ends with `{look}`"))
             .into());
     }
-    let evidence = format!(
-        "{} on {} by {}, {}, prevented {}",
-        key.action_type,
-        key.platform,
-        key.action_id,
-        key.action_status,
-        text::counted(key.prevented, "duplicate", "duplicates"),
-    );
-    let allows = match key.state {
-        KeyState::Expired => "its time is over: nothing is prevented by it any more".to_owned(),
-        _ => format!(
-            "the next submission with it runs on {} again; look for what {} made first",
-            key.platform, key.action_id
-        ),
+    let prevented = text::counted(key.prevented, "duplicate", "duplicates");
+    let evidence = format!("{} by {kind} {id}, {status}, prevented {prevented}", does(&key.owner));
+    let allows = match (key.state.holds(), &key.owner) {
+        (false, _) => "nothing is prevented by it any more".to_owned(),
+        (true, KeyOwner::Action { platform, .. }) => {
+            format!("the next submission with it runs on {platform} again; look for what {id} made first")
+        }
+        (true, KeyOwner::Workflow { .. }) => {
+            format!("the next submission with it runs all steps again; look for what {id} made first: `{look}`")
+        }
     };
     let plan = Plan::new("idempotency clear", "forget 1 idempotency key", &args.change)
         .step(Step::new("DELETE /admin/v1/idempotency/keys/KEY").on(&key.key).because(evidence))
@@ -249,18 +267,20 @@ async fn clear(app: &App, args: ClearArgs) -> anyhow::Result<Outcome> {
 mod tests {
     use super::*;
     use crate::output::{Style, draw};
-    use crate::wire::{ActionStatus, ActionType, KeyCollision, Platform, Time};
+    use crate::wire::{ActionStatus, ActionType, KeyCollision, Platform, Time, WorkflowStatus};
 
     fn record(state: KeyState) -> IdempotencyRecord {
         IdempotencyRecord {
             key: "invoice-1760697045123".into(),
             state,
-            action_id: "act-1".into(),
-            action_status: ActionStatus::Executing,
-            action_type: ActionType::Create,
-            platform: Platform::Notion,
-            workflow_id: None,
-            correlation_id: None,
+            owner: KeyOwner::Action {
+                action_id: "act-1".into(),
+                action_status: ActionStatus::Executing,
+                action_type: ActionType::Create,
+                platform: Platform::Notion,
+                workflow_id: None,
+                correlation_id: None,
+            },
             fingerprint: "create:notion:44136fa355b3678a".into(),
             created_at: Time(0),
             expires_at: Time(86_400_000),
@@ -278,7 +298,8 @@ mod tests {
         let collided = vec![KeyCollision {
             at: Time(2000),
             key: "invoice-1760697045123".into(),
-            action_id: "act-1".into(),
+            action_id: Some("act-1".into()),
+            workflow_id: None,
             fingerprint: "create:notion:44136fa355b3678a".into(),
             offered: "create:notion:e5d1ec58a53b403e".into(),
             source: Some("member-2".into()),
@@ -296,5 +317,21 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert_eq!(meaning(&record(KeyState::Expired)), "runs: the key's time is over");
+    }
+
+    #[test]
+    fn a_workflows_key_is_explained_as_one() {
+        let of = |workflow_status, state| IdempotencyRecord {
+            owner: KeyOwner::Workflow { workflow_id: "w-7".into(), workflow_status, name: "invoice".into(), steps: 3 },
+            ..record(state)
+        };
+        let done = of(WorkflowStatus::Completed, KeyState::Done);
+        let text = draw(&IdempotencyKey { record: done, collided: Vec::new() }, Style::plain()).unwrap();
+        for part in ["Workflow    w-7 (completed)", "invoice, 3 steps", "gets the id of w-7, which is done"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let stands = of(WorkflowStatus::RollbackFailed, KeyState::InDoubt);
+        assert_eq!(meaning(&stands), "does not run: w-7 is rollback_failed, and some of it stands");
+        assert_eq!(meaning(&of(WorkflowStatus::RolledBack, KeyState::Released)), "runs: w-7 is rolled_back");
     }
 }

@@ -154,6 +154,11 @@ impl Going {
                 workflows,
                 "accepted since: gone afterwards; what was done on the platforms stays",
             ),
+            (
+                effects.workflows_kept,
+                workflows,
+                "accepted since, done, with a key: kept, so that a repeat is recognised",
+            ),
             (effects.workflows_back, workflows, "moved since: back to where it was then"),
         ];
         for (n, (one, many), what) in effects_on.into_iter().filter(|(n, ..)| *n > 0) {

@@ -173,6 +173,9 @@ pub struct RestoreEffects {
     pub looked_for: u64,
     /// Workflows accepted since: they go.
     pub workflows_gone: u64,
+    /// Workflows accepted since that have a key and did their work: they stay, so that a repeat is still recognised.
+    #[serde(default)]
+    pub workflows_kept: u64,
     /// Workflows that moved since: they go back to where they were.
     pub workflows_back: u64,
     /// Settings that go back: `QUEUE_WORKERS 10 -> 5`.

@@ -4,19 +4,91 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::words;
-use super::{ActionStatus, ActionType, Platform, Time};
+use super::{ActionStatus, ActionType, Platform, Time, WorkflowStatus};
 
 words! {
     /// Where the work of a key is.
     KeyState {
-        /// Its action waits or runs: a second submission is told so and does not run.
+        /// Its work waits or runs: a second submission is told so and does not run.
         InFlight = "in_flight",
-        /// Its action is done: a second submission gets that action's id.
+        /// Its work is done: a second submission gets the id of what did it.
         Done = "done",
-        /// Nobody knows whether its action happened: a second submission does not run either.
+        /// Nobody knows whether its work happened, or how much of it stands: a second submission does not run either.
         InDoubt = "in_doubt",
+        /// Its workflow failed, was undone or was put right by a person: a second submission runs.
+        Released = "released",
         /// Remembered longer than `IDEMPOTENCY_TTL`: a second submission runs.
         Expired = "expired",
+    }
+}
+
+impl KeyState {
+    /// Whether a second submission does not run.
+    pub const fn holds(self) -> bool {
+        matches!(self, KeyState::InFlight | KeyState::Done | KeyState::InDoubt)
+    }
+}
+
+/// What has a key. A key stands for one of them, never for both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "owner", rename_all = "snake_case")]
+pub enum KeyOwner {
+    /// An action.
+    #[serde(rename_all = "camelCase")]
+    Action {
+        /// Its id.
+        action_id: String,
+        /// Its status.
+        action_status: ActionStatus,
+        /// What it does.
+        #[serde(rename = "type")]
+        action_type: ActionType,
+        /// Where.
+        platform: Platform,
+        /// The workflow it belongs to, as its caller says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        workflow_id: Option<String>,
+        /// The signal or workflow it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        correlation_id: Option<String>,
+    },
+    /// A workflow, with all its steps.
+    #[serde(rename_all = "camelCase")]
+    Workflow {
+        /// Its id.
+        workflow_id: String,
+        /// Its status.
+        workflow_status: WorkflowStatus,
+        /// Its name.
+        name: String,
+        /// How many steps it has.
+        steps: u64,
+    },
+}
+
+impl KeyOwner {
+    /// The id of the action or workflow.
+    pub fn id(&self) -> &str {
+        match self {
+            KeyOwner::Action { action_id, .. } => action_id,
+            KeyOwner::Workflow { workflow_id, .. } => workflow_id,
+        }
+    }
+
+    /// What it is.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            KeyOwner::Action { .. } => "action",
+            KeyOwner::Workflow { .. } => "workflow",
+        }
+    }
+
+    /// Its status.
+    pub const fn status(&self) -> &'static str {
+        match self {
+            KeyOwner::Action { action_status, .. } => action_status.as_str(),
+            KeyOwner::Workflow { workflow_status, .. } => workflow_status.as_str(),
+        }
     }
 }
 
@@ -28,26 +100,15 @@ pub struct IdempotencyRecord {
     pub key: String,
     /// Where its work is.
     pub state: KeyState,
-    /// The action that has it.
-    pub action_id: String,
-    /// That action's status.
-    pub action_status: ActionStatus,
-    /// What it does.
-    #[serde(rename = "type")]
-    pub action_type: ActionType,
-    /// Where.
-    pub platform: Platform,
-    /// The workflow it is a step of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workflow_id: Option<String>,
-    /// The signal or workflow it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub correlation_id: Option<String>,
-    /// What the key stands for: type, platform, and the first 16 hex digits of the SHA-256 over the parameters.
+    /// What has it.
+    #[serde(flatten)]
+    pub owner: KeyOwner,
+    /// What the key stands for: an action's type, platform, and the first 16 hex digits of the SHA-256 over its parameters;
+    /// of a workflow the first 32 over its content.
     pub fingerprint: String,
     /// When the key was taken.
     pub created_at: Time,
-    /// When it is forgotten; while its action is in flight it holds longer.
+    /// When it is forgotten; while its work is in flight it holds longer.
     pub expires_at: Time,
     /// Submissions that were the same again and did not run.
     pub prevented: u64,
@@ -61,7 +122,7 @@ pub struct IdempotencyRecord {
     pub last_collision_at: Option<Time>,
     /// Whether the key ends in a moment: such a key is new every time and prevents nothing.
     pub ends_in_timestamp: bool,
-    /// Moves when another action takes the key; send it back in `If-Match`.
+    /// Moves when something else takes the key; send it back in `If-Match`.
     pub version: u64,
 }
 
@@ -74,7 +135,11 @@ pub struct KeyCollision {
     /// The key.
     pub key: String,
     /// The action that had it.
-    pub action_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_id: Option<String>,
+    /// The workflow that had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_id: Option<String>,
     /// What the key stood for.
     pub fingerprint: String,
     /// What was offered under it.
@@ -88,6 +153,13 @@ pub struct KeyCollision {
     /// On whose behalf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
+}
+
+impl KeyCollision {
+    /// The id of what had the key.
+    pub fn held_by(&self) -> &str {
+        self.action_id.as_deref().or(self.workflow_id.as_deref()).unwrap_or_default()
+    }
 }
 
 /// One key with everything that is known of it.
@@ -117,7 +189,7 @@ words! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdempotencyKeys {
-    /// Newest action first; `prevented` by the last prevented duplicate.
+    /// Newest first; `prevented` by the last prevented duplicate.
     pub keys: Vec<IdempotencyRecord>,
     /// True when there are more than were returned.
     pub truncated: bool,

@@ -92,3 +92,34 @@ fn a_key_is_explained_and_forgotten() {
     scene.line("idempotency check invoice-1760697045123").run().code(5);
     assert_eq!(submit(&scene, &card("another"))["duplicate"], false);
 }
+
+#[test]
+fn a_workflows_key_is_explained_too() {
+    let scene = Scene::start();
+    let define = |id: &str, content: &str| {
+        let data = json!({"name": "invoice.txt", "content": content});
+        let step = json!({"id": "file", "type": "file", "platform": "drive", "data": data});
+        let workflow = json!({"id": id, "name": "File an invoice", "idempotencyKey": "invoice-7", "steps": [step]});
+        scene.world.write("workflow.json", &workflow.to_string());
+    };
+    let execute = "workflow execute --file workflow.json --yes";
+    define("first", "one");
+    scene.line(execute).run().code(0);
+    define("second", "one");
+    let same = scene.line(execute).run().code(0);
+    assert!(same.stderr.contains("already submitted: workflow first"), "{same:?}");
+    define("second", "two");
+    let other = scene.line(execute).run().code(6);
+    assert!(other.stderr.contains("the idempotency key `invoice-7` was used for workflow first"), "{other:?}");
+
+    let listed = scene.line("idempotency list -o json").run().code(0).json();
+    assert_eq!((&listed[0]["owner"], &listed[0]["workflowId"]), (&"workflow".into(), &"first".into()), "{listed}");
+    let told = scene.line("idempotency check invoice-7").run().code(0).stdout;
+    for part in ["Workflow    first (completed)", "File an invoice, 1 step", "gets the id of first, which is done"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(scene.line("logs idempotency").run().code(0).stdout.contains("prevented 1 duplicate"));
+    scene.line("idempotency clear invoice-7 --yes").run().code(0);
+    scene.line("idempotency check invoice-7").run().code(5);
+    scene.line(execute).run().code(0);
+}

@@ -36,20 +36,32 @@ fn what_is_wrong_in_a_definition_is_named() {
     };
     let cases = [
         ("{\"name\": \"x\",\n \"steps\": [],\n}".to_owned(), vec!["line 3 column 1"]),
-        (definition("w", &[]), vec!["`steps` must have"]),
+        (definition("w", &[]), vec!["steps: a workflow needs at least one"]),
         (definition("w", &[with(file("a"), "type", "fax".into())]), vec!["fax"]),
-        (definition("w", &[with(file("a"), "dependsOn", "b".into()), file("b")]), vec!["step `a`", "`b`"]),
+        (
+            definition("w", &[with(file("a"), "dependsOn", "b".into()), file("b")]),
+            vec!["step `a`: dependsOn: `b` comes later; move `b` before `a`"],
+        ),
+        (
+            definition("w", &[with(file("a"), "dependsOn", "b".into()), with(file("b"), "dependsOn", "a".into())]),
+            vec!["step `a`: dependsOn: a cycle, a -> b -> a; take one of them out"],
+        ),
+        (definition("w", &vec![file("a"); 21]), vec!["steps: 21 are more than MAX_WORKFLOW_STEPS=20"]),
         (definition("w", &[with(file("a"), "dependsOn", "a".into())]), vec!["step `a`"]),
         (
             definition("w", &[file("a"), file("a"), with(file("c"), "data", json!({"name": "$d.fileId"}))]),
-            vec!["the request has", "step `a`", "step `c`"],
+            vec!["caused by: step `a`: steps 1 and 2 have the same id; rename one", "caused by: step `c`: `$d`"],
         ),
     ];
     for (text, parts) in cases {
         scene.world.write("workflow.json", &text);
-        let wrong = scene.line(execute).run().stdout("").code(2);
-        for part in parts {
-            assert!(wrong.stderr.contains(part), "{part}: {wrong:?}");
+        // A plan is of something that can be done: there is none, and the dry run says the same.
+        for more in ["", " --dry-run"] {
+            let wrong = scene.line(&format!("{execute}{more}")).run().stdout("").code(2);
+            for part in &parts {
+                assert!(wrong.stderr.contains(part), "{part}: {wrong:?}");
+            }
+            assert!(!wrong.stderr.contains("plan:"), "{wrong:?}");
         }
     }
     assert_eq!(scene.line("workflow list -o json").run().code(0).json()["total"], 0, "nothing of it was accepted");

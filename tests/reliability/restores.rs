@@ -289,8 +289,15 @@ async fn workflow_state_goes_back_and_no_step_runs_twice() {
     let backup = back_up(&launch);
     launch.resume().await;
     start("later").await;
-    reaches(&launch, "under-way", "completed").await;
-    reaches(&launch, "later", "completed").await;
+    let keyed = |id: &str| {
+        let mut flow = flow("keyed", &targets);
+        (flow["id"], flow["idempotencyKey"]) = (json!(id), json!("invoice-7"));
+        flow
+    };
+    launch.change("/admin/v1/workflows", keyed("keyed")).await;
+    for id in ["under-way", "later", "keyed"] {
+        reaches(&launch, id, "completed").await;
+    }
     submit(&launch, &[action("plain", 1, &targets)]).await;
     settled(&launch).await;
 
@@ -308,29 +315,32 @@ async fn workflow_state_goes_back_and_no_step_runs_twice() {
 
     let line = format!("state restore --backup {backup} --yes --reason test");
     let (restored, said) = answer(&launch, &line, 0);
-    assert_eq!(restored["effects"]["workflowsGone"], 1, "{restored}");
+    let effects = &restored["effects"];
+    assert_eq!((&effects["workflowsGone"], &effects["workflowsKept"]), (&json!(1), &json!(1)), "{restored}");
     assert_eq!(launch.get("/admin/v1/pauses").await.body, json!([]), "it goes on by itself");
     settled(&launch).await;
     let states = async || {
         let mut states = Vec::new();
-        for id in ["at-rest", "lost", "under-way", "later"] {
+        for id in ["at-rest", "lost", "under-way", "later", "keyed"] {
             states.push(state_of(&launch, id).await);
         }
         states
     };
-    assert_eq!(states().await, ["completed", "completed", "completed", "absent"]);
+    assert_eq!(states().await, ["completed", "completed", "completed", "absent", "completed"]);
     assert_eq!(launch.status_of("plain").await, "success", "what is no workflow stays");
 
     answer(&launch, &format!("undo {} --yes --reason test", receipt(&said)), 0);
     settled(&launch).await;
-    assert_eq!(states().await, ["completed", "absent", "completed", "completed"]);
+    assert_eq!(states().await, ["completed", "absent", "completed", "completed", "completed"]);
 
     // Everything back to when it was under way: its steps have run, and do not run again.
     answer(&launch, "pause all", 0);
     answer(&launch, &format!("restore point --timestamp {backup} --yes --reason test"), 0);
     answer(&launch, "resume all --yes", 0);
     settled(&launch).await;
-    assert_eq!(states().await, ["completed", "completed", "completed", "absent"]);
+    assert_eq!(states().await, ["completed", "completed", "completed", "absent", "completed"]);
+    let again = launch.post("/admin/v1/workflows", &keyed("again")).await.body;
+    assert_eq!((&again["workflowId"], &again["duplicate"]), (&json!("keyed"), &json!(true)), "the key is still known");
     for (name, count) in objects(&sims) {
         assert_eq!(count, 1, "{name} was made {count} times");
     }

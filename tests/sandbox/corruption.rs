@@ -85,6 +85,8 @@ fn issue_8_state_is_restored_and_undone_and_rebuilt() {
     for id in &harmed {
         sandbox.line(&format!("state:rebuild {id}")).code(0);
         assert_eq!(sandbox.status_of(id), "completed");
+        let again = sandbox.line(&format!("state:rebuild {id}")).code(0);
+        assert!(again.stderr.contains("already agree"), "{again:?}");
     }
     sandbox.line("verify:integrity --all").code(0);
     sandbox.line("resume:all --slow-start").code(0);

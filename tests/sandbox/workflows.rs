@@ -123,30 +123,6 @@ fn issue_4_is_retried_resolved_by_hand_and_compensated() {
 }
 
 #[test]
-fn issue_8_from_pause_to_resume() {
-    let sandbox = Sandbox::up();
-    sandbox.run("sandbox traffic off").code(0);
-    sandbox.run("sandbox scenario issue-8").code(0);
-    sandbox.line("pause all").code(0);
-    let id = sandbox.placeholder("workflowId");
-    let lost = sandbox.line(&format!("workflow status {id}")).code(3);
-    assert!(lost.stdout.contains(&format!("opsctl state rebuild {id}")), "{lost:?}");
-    let plan = sandbox.line(&format!("state rebuild {id} --dry-run")).code(0);
-    assert!(plan.stdout.contains("the log says"), "{plan:?}");
-    sandbox.line(&format!("workflow status {id}")).code(3);
-
-    sandbox.line(&format!("state rebuild {id}")).code(0);
-    let rebuilt = sandbox.answer(&format!("workflow status {id}"));
-    assert_eq!(rebuilt["status"], "completed");
-    assert_eq!(rebuilt["completedSteps"], json!(["create_file", "update_sheet", "notify"]));
-    assert!(!sandbox.is_in_trash(&id), "the rebuilt step names its file");
-    let again = sandbox.line(&format!("state rebuild {id}")).code(0);
-    assert!(again.stderr.contains("already agree"), "{again:?}");
-    sandbox.line("resume all --slow-start").code(0);
-    sandbox.run("sandbox scenario clear").code(0);
-}
-
-#[test]
 fn issue_3_makes_real_duplicates_and_real_collisions() {
     let sandbox = Sandbox::up();
     sandbox.run("sandbox traffic off").code(0);

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::commands::text;
 use crate::error::{Explained, Kind, Outcome};
 use crate::output::{Page, Report, Table};
-use crate::wire::{IdempotencyRecord, KeyCollision, KeyView, LogName, Time};
+use crate::wire::{IdempotencyRecord, KeyCollision, KeyOwner, KeyView, LogName, Time};
 
 /// Show what idempotency keys prevented and what collided with them
 ///
@@ -76,7 +76,7 @@ impl Report for Lines {
                     at,
                     "collision".to_owned(),
                     collision.key.clone(),
-                    collision.action_id.clone(),
+                    collision.held_by().to_owned(),
                     collision.fingerprint.clone(),
                     collision.offered.clone(),
                     collision.source.clone().or_else(|| collision.correlation_id.clone()).unwrap_or_default(),
@@ -85,10 +85,13 @@ impl Report for Lines {
                     at,
                     format!("prevented {}", text::counted(key.prevented, "duplicate", "duplicates")),
                     key.key.clone(),
-                    key.action_id.clone(),
+                    key.owner.id().to_owned(),
                     key.fingerprint.clone(),
                     "the same".to_owned(),
-                    key.correlation_id.clone().unwrap_or_default(),
+                    match &key.owner {
+                        KeyOwner::Action { correlation_id, .. } => correlation_id.clone().unwrap_or_default(),
+                        KeyOwner::Workflow { .. } => String::new(),
+                    },
                 ],
             });
         }

@@ -9,6 +9,8 @@ use crate::analysis::workflows::next_command;
 use crate::app::App;
 use crate::client::Orchestrator;
 use crate::commands::args::{already, read_text};
+use crate::commands::text;
+use crate::engine::workflow::check;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::output::{Page, Report};
@@ -130,15 +132,16 @@ async fn submit(
     args: &ExecuteArgs,
 ) -> anyhow::Result<Option<String>> {
     let workflow = read(file)?;
+    ensure_sound(&workflow, file, most_steps(orchestrator).await)?;
     let id = workflow.id.as_deref().unwrap_or("ID");
-    let count = workflow.steps.len();
+    let count = text::counted(workflow.steps.len() as u64, "step", "steps");
     let lines = workflow.steps.iter().map(|step| {
         Step::new("POST /admin/v1/workflows")
             .on(&step.id)
             .because(evidence(step))
             .undo(undo_of(reversibility(step.platform, step.action_type), id))
     });
-    let title = format!("execute the workflow {:?} of {count} steps", workflow.name);
+    let title = format!("execute the workflow {:?} of {count}", workflow.name);
     let mut plan = Plan::new("workflow execute", title, &args.change).steps(lines);
     plan = plan.note(match workflow.transactional {
         true => "a step that fails rolls the earlier ones back",
@@ -168,6 +171,23 @@ fn read(file: &str) -> Result<WorkflowRequest, Fault> {
             .because(error.to_string())
             .hint("the fields are in the OpenAPI document: `opsctl api spec`, WorkflowRequest")
     })
+}
+
+/// How many steps the service accepts; where it does not say, it judges alone.
+async fn most_steps(orchestrator: &Orchestrator) -> usize {
+    let setting = orchestrator.config_entry("MAX_WORKFLOW_STEPS").await.ok();
+    setting.and_then(|entry| entry.value?.parse().ok()).unwrap_or(usize::MAX)
+}
+
+/// Refuses before anything is shown what the service would refuse afterwards: a plan is of something that can be done.
+fn ensure_sound(workflow: &WorkflowRequest, file: &str, most_steps: usize) -> Result<(), Fault> {
+    let problems = check(workflow, most_steps);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let fault = Fault::usage(format!("the workflow {:?} cannot be executed", workflow.name));
+    let fault = problems.into_iter().fold(fault, Fault::because);
+    Err(fault.hint(format!("correct it; `opsctl workflow execute --file {file} --dry-run` looks at it again")))
 }
 
 /// `create on notion, after a, b, optional`.
@@ -253,6 +273,18 @@ mod tests {
             assert!(fault.kind == Kind::Usage && fault.causes[0].contains(place), "{:?}", fault.causes);
         }
         assert_eq!(read("/does/not/exist").unwrap_err().kind, Kind::Usage);
+    }
+
+    #[test]
+    fn what_would_be_refused_is_refused_before_the_plan() {
+        let step = |id: &str, after: &str| serde_json::json!({"id": id, "type": "query", "platform": "drive", "data": {}, "dependsOn": after});
+        let bad = serde_json::json!({"name": "x", "steps": [step("a", "b"), step("b", "a")]});
+        let fault = ensure_sound(&serde_json::from_value(bad).unwrap(), "wf.json", 1).unwrap_err();
+        assert_eq!(fault.kind, Kind::Usage);
+        let text = Explained::from_error(&fault.into()).to_text();
+        for part in ["MAX_WORKFLOW_STEPS=1", "a cycle, a -> b -> a", "--file wf.json --dry-run"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]

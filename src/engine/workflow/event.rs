@@ -209,10 +209,10 @@ impl Change {
     pub fn message(&self) -> String {
         match self {
             Change::Accepted { definition, compensates: None } => {
-                format!("Workflow accepted: {}, {} steps", definition.name, definition.steps.len())
+                format!("Workflow accepted: {}, {}", definition.name, counted(definition.steps.len()))
             }
             Change::Accepted { definition, compensates: Some(of) } => {
-                format!("Compensation of {of} prepared: {} steps to undo", definition.steps.len())
+                format!("Compensation of {of} prepared: {} to undo", counted(definition.steps.len()))
             }
             Change::StepStarted { action_id, .. } => format!("Step queued as action {action_id}"),
             Change::StepCompleted { fallback_platform: Some(to), .. } => format!("Step completed; {to} stood in"),
@@ -223,7 +223,7 @@ impl Change {
             Change::Completed => "Workflow completed".into(),
             Change::Failed { error, .. } => format!("Workflow failed: {error}"),
             Change::RollbackStarted { operation, steps, .. } => {
-                format!("Rollback started ({operation}): {} steps to undo", steps.len())
+                format!("Rollback started ({operation}): {} to undo", counted(steps.len()))
             }
             Change::UndoStarted { what, .. } => format!("Undo queued: {what}"),
             Change::UndoCompleted { evidence, .. } => format!("Undone: {evidence}"),
@@ -239,6 +239,11 @@ impl Change {
             Change::Rebuilt => "State rebuilt from the execution log".into(),
         }
     }
+}
+
+/// `1 step`, `3 steps`.
+pub(super) fn counted(steps: usize) -> String {
+    format!("{steps} {}", if steps == 1 { "step" } else { "steps" })
 }
 
 impl Event {

@@ -1,7 +1,5 @@
 //! What people say about a workflow, and when they may.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::advance::Book;
@@ -173,7 +171,6 @@ pub fn compensation(state: &State, id: String, how: &dyn Fn(&Done) -> UndoPlan) 
             "nothing of workflow {of} can be undone by a request; see `opsctl workflow rollback-failures {of}`"
         ));
     }
-    let metadata: BTreeMap<String, Value> = BTreeMap::new();
     Ok(WorkflowRequest {
         id: Some(id),
         name: format!("compensation of {of}").chars().take(256).collect(),
@@ -184,7 +181,7 @@ pub fn compensation(state: &State, id: String, how: &dyn Fn(&Done) -> UndoPlan) 
         idempotency_key: None,
         correlation_id: state.definition.correlation_id.clone(),
         user_id: state.definition.user_id.clone(),
-        metadata: metadata.into_iter().collect(),
+        metadata: serde_json::Map::new(),
         timeout: None,
     })
 }

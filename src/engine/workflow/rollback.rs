@@ -5,7 +5,7 @@
 
 use super::advance::{Book, skip_unsent};
 use super::apply::Illegal;
-use super::event::{Change, Event, PlannedStep};
+use super::event::{Change, Event, PlannedStep, counted};
 use super::{Hands, Rules, State, Step};
 use crate::platforms::undo::{Done, UndoPlan, Way};
 use crate::wire::{ErrorCode, PlannedUndo, RollbackMode, StepStatus, UndoStatus, WorkflowStatus};
@@ -161,10 +161,10 @@ pub(super) fn ended(state: &State) -> Change {
     if left == 0 {
         return Change::RollbackEnded { status: WorkflowStatus::RolledBack, detail: None, error: None };
     }
-    let all = undone + left;
+    let all = counted(undone + left);
     let detail = match undone {
-        0 => format!("nothing rolled back: 0 of {all} steps"),
-        _ => format!("partially rolled back: {undone} of {all} steps"),
+        0 => format!("nothing rolled back: 0 of {all}"),
+        _ => format!("partially rolled back: {undone} of {all}"),
     };
     Change::RollbackEnded { status: WorkflowStatus::RollbackFailed, detail: Some(detail), error: what_is_wrong(state) }
 }

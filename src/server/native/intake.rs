@@ -201,13 +201,17 @@ impl Runtime {
     }
 
     fn note_refusal(&self, error: &StoreError) {
-        let StoreError::Refused(refusal) = error else {
-            self.telemetry.log(LogLine::error(Part::Store, format!("{error}; {}", error.advice())));
-            return;
-        };
+        match error {
+            StoreError::Refused(refusal) => self.note_collision(refusal),
+            _ => self.telemetry.log(LogLine::error(Part::Store, format!("{error}; {}", error.advice()))),
+        }
+    }
+
+    /// Keeps what collided; what was submitted left nothing.
+    pub(super) fn note_collision(&self, refusal: &Refusal) {
         let details = refusal.details.clone().unwrap_or_default();
         let mut line = LogLine::warn(Part::Idempotency, format!("Collision: {}", refusal.message));
-        for name in ["key", "actionId", "fingerprint", "offered", "source", "correlationId", "userId"] {
+        for name in ["key", "actionId", "workflowId", "fingerprint", "offered", "source", "correlationId", "userId"] {
             if let Some(value) = details.get(name).filter(|value| value.is_string()) {
                 line = line.field(name, value.clone());
             }

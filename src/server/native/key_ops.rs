@@ -6,8 +6,8 @@ use super::store::keys::{self, Cleared};
 use crate::server::backend::{Answer, ChangeContext, IdempotencyOps, Refusal};
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{
-    ChangeAnswer, EffectKind, ErrorCode, IdempotencyKey, IdempotencyKeys, IdempotencyRecord, KeyCollisions, KeyState,
-    KeyView, Time,
+    ChangeAnswer, EffectKind, ErrorCode, IdempotencyKey, IdempotencyKeys, IdempotencyRecord, KeyCollisions, KeyOwner,
+    KeyState, KeyView, Time,
 };
 
 impl IdempotencyOps for Runtime {
@@ -44,11 +44,12 @@ impl IdempotencyOps for Runtime {
                 Cleared::NotFound => Err(unknown(key)),
                 Cleared::Refused(record) => Err(kept(&record)),
                 Cleared::Cleared(record) => {
-                    let line = LogLine::warn(Part::Idempotency, "Idempotency key cleared: it may be used again")
-                        .action(record.action_id.clone())
-                        .field("key", key)
-                        .field("by", who(cx))
-                        .field("reason", cx.reason.clone());
+                    let line = LogLine::warn(Part::Idempotency, "Idempotency key cleared: it may be used again");
+                    let line = match record.owner {
+                        KeyOwner::Action { action_id, .. } => line.action(action_id),
+                        KeyOwner::Workflow { workflow_id, .. } => line.field("workflowId", workflow_id),
+                    };
+                    let line = line.field("key", key).field("by", who(cx)).field("reason", cx.reason.clone());
                     self.telemetry.log(line.request(Some(cx.request_id.clone())));
                     let words = format!("the key `{key}` is forgotten: the next submission with it runs");
                     Ok(answer(EffectKind::Applied, words, Vec::new()))
@@ -64,16 +65,19 @@ fn unknown(key: &str) -> Refusal {
 
 /// Why a key stays.
 fn kept(record: &IdempotencyRecord) -> Refusal {
-    let IdempotencyRecord { key, action_id, action_status, .. } = record;
+    let IdempotencyRecord { key, owner, .. } = record;
+    let (kind, id, status) = (owner.kind(), owner.id(), owner.status());
     let message = match record.state {
         KeyState::InFlight => format!(
-            "the key `{key}` is locked: action {action_id} is {action_status}, and without the key a second submission \
-             would run beside it"
+            "the key `{key}` is locked: {kind} {id} is {status}, and without the key a second submission would run \
+             beside it"
         ),
-        _ => format!("the key `{key}` was taken by action {action_id} meanwhile"),
+        _ => format!("the key `{key}` was taken by {kind} {id} meanwhile"),
     };
     let mut refusal = Refusal::new(ErrorCode::Conflict, message);
-    refusal.platform = Some(record.platform);
-    refusal.details = Some(serde_json::json!({ "actionId": action_id, "actionStatus": action_status }));
+    if let KeyOwner::Action { platform, .. } = owner {
+        refusal.platform = Some(*platform);
+    }
+    refusal.details = serde_json::to_value(owner).ok();
     refusal
 }

@@ -107,17 +107,21 @@ pub(super) fn compare(conn: &Connection, names: Names, scope: RestoreScope) -> R
     let Names { then, now } = names;
     let count = |sql: String| -> Result<u64, StoreError> { Ok(conn.query_row(&sql, [], |row| row.get(0))?) };
     let mut effects = RestoreEffects::default();
-    if has_workflows(conn, then)? {
-        effects.workflows_gone = count(format!(
-            "SELECT count(*) FROM {now}.workflows n WHERE NOT EXISTS (SELECT 1 FROM {then}.workflows m WHERE m.id = n.id)"
-        ))?;
+    let has_workflows = has_workflows(conn, then)?;
+    let since = match has_workflows {
+        true => format!("NOT EXISTS (SELECT 1 FROM {then}.workflows m WHERE m.id = n.id)"),
+        false => "1".to_owned(),
+    };
+    let is_kept = flows::is_kept();
+    effects.workflows_gone =
+        count(format!("SELECT count(*) FROM {now}.workflows n WHERE {since} AND NOT ({is_kept})"))?;
+    effects.workflows_kept = count(format!("SELECT count(*) FROM {now}.workflows n WHERE {since} AND {is_kept}"))?;
+    if has_workflows {
         effects.workflows_back = count(format!(
             "SELECT count(*) FROM {now}.workflows n JOIN {then}.workflows m USING (id) \
              WHERE m.version <> n.version AND m.status NOT IN ({})",
             flows::UNDER_WAY
         ))?;
-    } else {
-        effects.workflows_gone = count(format!("SELECT count(*) FROM {now}.workflows"))?;
     }
     if scope == RestoreScope::Workflows {
         return Ok(effects);

@@ -138,7 +138,7 @@ impl Runtime {
             Err(error) => return lines.add("second service", false, error.to_string()),
         };
         let waiting = second.runtime.core().queue.len();
-        lines.add("second service", true, format!("open, would resume with {waiting} waiting items"));
+        lines.add("second service", true, format!("open; items it would go on with: {waiting}"));
         for (part, line) in [(Component::Database, "write and read"), (Component::Queue, "memory and store")] {
             let check = second.runtime.check_part(part).await;
             let found = check.ok().and_then(|check| check.checks.into_iter().find(|l| l.name == line));
@@ -169,7 +169,7 @@ impl Runtime {
             window_ms: u64::try_from(now.since(back_to).as_millis()).unwrap_or(u64::MAX),
             waiting: effects.waiting_gone,
             ended: effects.ended_gone,
-            workflows: effects.workflows_gone,
+            workflows: effects.workflows_gone + effects.workflows_kept,
         };
         let DataLoss { waiting, ended, workflows, .. } = loss;
         let words = format!("accepted since: {waiting} waiting and {ended} ended actions, {workflows} workflows");
@@ -211,7 +211,7 @@ fn play(
     let Some(next) = looked.store else { return Ok(None) };
     let installed = rescue::install(&next, kept, data_dir, now);
     let words = |done: rescue::Installed| {
-        (true, format!("done; {} items are looked for before they are sent", done.looked_for))
+        (true, format!("done; items to be looked for before they are sent: {}", done.looked_for))
     };
     lines.add_result("put in place", installed.map(words));
     Ok(lines.all_ok().then_some(since))

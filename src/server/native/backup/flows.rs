@@ -6,10 +6,17 @@ use rusqlite::{Connection, params};
 use super::super::store::StoreError;
 use super::super::store::workflows::{self, Asked, Moment};
 use super::blend::Names;
-use crate::wire::{ActionStatus, Time};
+use crate::wire::{ActionStatus, Time, WorkflowStatus};
 
 /// Places of pending, executing and rolling_back in `WorkflowStatus::ALL`.
 pub(super) const UNDER_WAY: &str = "0, 1, 4";
+
+/// Which of the workflows `n` accepted since are kept: those with a key that did what they were for, or part of it. Without
+/// them a repeat would not be recognised and would do it again.
+pub(super) fn is_kept() -> String {
+    let (done, in_part) = (WorkflowStatus::Completed as i64, WorkflowStatus::RollbackFailed as i64);
+    format!("n.idempotency_key IS NOT NULL AND n.status IN ({done}, {in_part})")
+}
 
 /// Replaces the workflows of `main` by the blend of both stores. Gives the ids of those whose state is lost now: their log
 /// is there, and [`rebuild`] makes the state from it. `now` reads the replaced store; `temp.moved` has the ids of all that
@@ -45,6 +52,14 @@ pub(super) fn merge(conn: &Connection, names: Names, now: &Connection) -> Result
             lost.push(id);
         }
     }
+    conn.execute(
+        &format!(
+            "INSERT OR IGNORE INTO temp.moved SELECT n.id, 0 FROM {current}.workflows n WHERE {} \
+             AND NOT EXISTS (SELECT 1 FROM {then}.workflows t WHERE t.id = n.id)",
+            is_kept()
+        ),
+        [],
+    )?;
     // Both in the order of time: places are given anew, since both stores gave the same ones.
     let taken = "id IN (SELECT id FROM temp.moved)";
     conn.execute_batch(&format!(

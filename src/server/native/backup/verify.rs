@@ -96,7 +96,7 @@ fn compare_files(backup: &Kept, progress: &Progress, lines: &mut Lines) -> bool 
         before += file.bytes;
     }
     let detail = match bad.is_empty() {
-        true => format!("{} files as in the manifest, {total} bytes", files.len()),
+        true => format!("{0} of {0} as in the manifest, {total} bytes", files.len()),
         false => bad.join("; "),
     };
     lines.add("files", bad.is_empty(), detail);

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
 use super::approvals::{self, Ask};
+use super::keys;
 use super::rows::{EXECUTING, Role, error_text, json, text, word};
 use crate::engine::idempotency::{self, Known, Verdict};
 use crate::engine::queue::{Item, Seq, Wait};
@@ -182,7 +183,7 @@ fn known_key(conn: &Connection, key: &str, new: &NewAction, now: Time) -> Result
             Ok((row.get::<_, Seq>(0)?, row.get::<_, String>(1)?, Time(row.get(2)?), owner, status))
         })
         .optional()?;
-    let Some((seq, fingerprint, expires_at, owner, status)) = found else { return Ok(None) };
+    let Some((seq, fingerprint, expires_at, owner, status)) = found else { return of_no_workflow(conn, key, new, now) };
     let in_flight = matches!(status, ActionStatus::Pending | ActionStatus::Executing);
     let known = Known { fingerprint: &fingerprint, expires_at, in_flight };
     match (idempotency::judge(Some(known), &new.fingerprint, now), owner) {
@@ -195,16 +196,7 @@ fn known_key(conn: &Connection, key: &str, new: &NewAction, now: Time) -> Result
         }
         (Verdict::Collision, Some(id)) => {
             let message = format!("the idempotency key `{key}` was used for action {id} with other parameters");
-            let collided = KeyCollision {
-                at: now,
-                key: key.to_owned(),
-                action_id: id,
-                fingerprint,
-                offered: new.fingerprint.clone(),
-                source: new.request.source.clone(),
-                correlation_id: new.request.correlation_id.clone(),
-                user_id: new.request.user_id.clone(),
-            };
+            let collided = KeyCollision { action_id: Some(id), ..collided(key, fingerprint, new, now) };
             Err(collision(message, new, Some(&collided)))
         }
         // Forgotten, or its action is: the key is free.
@@ -212,6 +204,38 @@ fn known_key(conn: &Connection, key: &str, new: &NewAction, now: Time) -> Result
             conn.prepare_cached("DELETE FROM idempotency WHERE seq = ?")?.execute([seq])?;
             Ok(None)
         }
+    }
+}
+
+/// A key that no action has may be a workflow's. Only one that the caller chose can be: those that are made have a hash.
+fn of_no_workflow(conn: &Connection, key: &str, new: &NewAction, now: Time) -> Result<Option<Stored>, StoreError> {
+    if new.request.idempotency_key.is_none() {
+        return Ok(None);
+    }
+    match keys::get_of_workflow(conn, key, now)? {
+        Some(record) if record.state.holds() => {
+            let id = record.owner.id().to_owned();
+            let message = format!("the idempotency key `{key}` was used for workflow {id}");
+            let collided = KeyCollision { workflow_id: Some(id), ..collided(key, record.fingerprint, new, now) };
+            Err(collision(message, new, Some(&collided)))
+        }
+        Some(_) => keys::forget(conn, key).map(|()| None),
+        None => Ok(None),
+    }
+}
+
+/// What is kept of a collision, without what has the key.
+fn collided(key: &str, fingerprint: String, new: &NewAction, now: Time) -> KeyCollision {
+    KeyCollision {
+        at: now,
+        key: key.to_owned(),
+        action_id: None,
+        workflow_id: None,
+        fingerprint,
+        offered: new.fingerprint.clone(),
+        source: new.request.source.clone(),
+        correlation_id: new.request.correlation_id.clone(),
+        user_id: new.request.user_id.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::StoreError;
 
 /// Each entry takes a file from its index to the next version.
-const MIGRATIONS: [&str; 3] = [FIRST, APPROVALS, WORKFLOWS];
+const MIGRATIONS: [&str; 4] = [FIRST, APPROVALS, WORKFLOWS, KEYS];
 
 const FIRST: &str = "
 CREATE TABLE actions (
@@ -199,6 +199,18 @@ CREATE TABLE workflow_events (
 CREATE INDEX workflow_events_of ON workflow_events (workflow, seq);
 CREATE INDEX workflow_events_at ON workflow_events (at);
 CREATE INDEX workflow_events_rollback ON workflow_events (seq) WHERE kind BETWEEN 7 AND 12;
+";
+
+/// Keys of workflows are listed like those of actions: one owner a key, a listing by index.
+const KEYS: &str = "
+ALTER TABLE collisions RENAME COLUMN action_id TO owner_id;
+ALTER TABLE collisions ADD COLUMN of_workflow INTEGER NOT NULL DEFAULT 0;
+UPDATE workflows SET idempotency_key = NULL, key_expires_at = NULL WHERE idempotency_key IS NOT NULL AND seq NOT IN
+    (SELECT max(seq) FROM workflows WHERE idempotency_key IS NOT NULL GROUP BY idempotency_key);
+CREATE INDEX workflows_key_expiry ON workflows (key_expires_at) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX workflows_keyed ON workflows (created_at) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX workflows_prevented ON workflows (last_prevented_at) WHERE idempotency_key IS NOT NULL AND prevented > 0;
+CREATE INDEX workflows_collided ON workflows (last_collision_at) WHERE idempotency_key IS NOT NULL AND collisions > 0;
 ";
 
 /// Pages in the log at which a commit brings them into the file.

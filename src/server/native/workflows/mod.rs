@@ -212,19 +212,16 @@ impl Runtime {
         };
         let made = self.write_moving(move |conn, moment| workflows::submit(conn, &new, moment)).await;
         self.no_longer_arriving(1);
-        if made.as_ref().is_ok_and(|made| made.duplicate) {
+        if let Ok(made) = &made
+            && made.duplicate
+        {
             self.telemetry.happened(Occurrence::DuplicatePrevented, None);
+            let line = LogLine::info(Part::Idempotency, "Duplicate prevented");
+            self.telemetry.log(line.field("workflowId", made.id.as_str()));
         }
         made.map(accepted).inspect_err(|refusal| {
-            if refusal.code != ErrorCode::DuplicateError {
-                return;
-            }
-            self.telemetry.log(LogLine::warn(Part::Idempotency, format!("Collision: {}", refusal.message)));
-            self.telemetry.happened(Occurrence::KeyCollision, None);
-            let with = refusal.details.as_ref().and_then(|details| details["workflowId"].as_str()).map(str::to_owned);
-            if let Some(with) = with {
-                let now = self.now();
-                self.later(move |conn| workflows::note_collision(conn, &with, now));
+            if refusal.code == ErrorCode::DuplicateError {
+                self.note_collision(refusal);
             }
         })
     }

@@ -8,9 +8,9 @@ use super::rows::{self, Record, Stored};
 use super::{Moment, Moved};
 use crate::engine::workflow::{self, Change, Event, State};
 use crate::server::backend::Refusal;
-use crate::server::native::store::StoreError;
 use crate::server::native::store::rows::word;
-use crate::wire::{ErrorCode, Time, WorkflowRequest, WorkflowStatus};
+use crate::server::native::store::{StoreError, keys};
+use crate::wire::{ErrorCode, KeyCollision, KeyOwner, Time, WorkflowRequest, WorkflowStatus};
 
 /// A workflow to accept.
 #[derive(Clone, Debug)]
@@ -39,13 +39,16 @@ pub struct Accepted {
 /// Accepts a workflow and starts it.
 pub fn submit(conn: &Connection, new: &NewWorkflow, moment: &Moment) -> Result<(Accepted, Moved), StoreError> {
     let fingerprint = workflow::fingerprint(&new.request);
+    if let Some(key) = &new.key
+        && let Some(known) = known_key(conn, key, new, &fingerprint, moment.now)?
+    {
+        return Ok((known, Moved::default()));
+    }
     if let Some(known) = known_id(conn, new, &fingerprint, moment.now)? {
         return Ok((known, Moved::default()));
     }
-    if let Some(key) = &new.key
-        && let Some(known) = known_key(conn, key, &fingerprint, moment.now)?
-    {
-        return Ok((known, Moved::default()));
+    if let Some(key) = &new.key {
+        keys::forget(conn, key)?;
     }
     let stored = accept(conn, &new.id, &new.request, None, new.key.as_deref(), &new.by, moment)?;
     let mut state = stored.state.clone();
@@ -106,7 +109,7 @@ fn known_id(
         }
         Some(_) => {
             let message = format!("the id `{}` belongs to another workflow, with other content", new.id);
-            Err(refused(collision(message, Some(&new.id))))
+            Err(refused(collision(message, None)))
         }
         None if conn.prepare_cached("SELECT 1 FROM workflow_events WHERE workflow = ?")?.exists([&new.id])? => {
             let hint = format!("rebuild it with `opsctl state rebuild {}`", new.id);
@@ -117,26 +120,42 @@ fn known_id(
     }
 }
 
-/// A key that is known: a prevented duplicate, a refusal, or one that may be used anew because what it was used for
-/// failed or was undone.
-fn known_key(conn: &Connection, key: &str, fingerprint: &str, now: Time) -> Result<Option<Accepted>, StoreError> {
-    let found: Option<(String, String, WorkflowStatus, Option<i64>)> = conn
-        .prepare_cached(
-            "SELECT id, fingerprint, status, key_expires_at FROM workflows WHERE idempotency_key = ? ORDER BY seq DESC LIMIT 1",
-        )?
-        .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, word(row, 2)?, row.get(3)?)))
-        .optional()?;
-    let Some((id, known, status, expires_at)) = found else { return Ok(None) };
-    let free = matches!(status, WorkflowStatus::Failed | WorkflowStatus::RolledBack | WorkflowStatus::Resolved);
-    if free || expires_at.is_none_or(|at| at <= now.0) {
-        return Ok(None);
-    }
-    if known == fingerprint {
-        note_prevented(conn, &id, now)?;
-        return Ok(Some(Accepted { id, status, duplicate: true }));
-    }
-    let message = format!("the idempotency key `{key}` was used for workflow {id} with other content");
-    Err(refused(collision(message, Some(&id))))
+/// A key that is known: a prevented duplicate, a refusal, or one that may be used anew because its time is over or what
+/// it was used for failed or was undone.
+fn known_key(
+    conn: &Connection,
+    key: &str,
+    new: &NewWorkflow,
+    fingerprint: &str,
+    now: Time,
+) -> Result<Option<Accepted>, StoreError> {
+    let Some(known) = keys::get(conn, key, now)?.filter(|known| known.state.holds()) else { return Ok(None) };
+    let (action_id, workflow_id, message) = match known.owner {
+        KeyOwner::Workflow { workflow_id: id, workflow_status: status, .. } if known.fingerprint == fingerprint => {
+            note_prevented(conn, &id, now)?;
+            return Ok(Some(Accepted { id, status, duplicate: true }));
+        }
+        KeyOwner::Workflow { workflow_id: id, .. } => {
+            let message = format!("the idempotency key `{key}` was used for workflow {id} with other content");
+            (None, Some(id), message)
+        }
+        KeyOwner::Action { action_id: id, .. } => {
+            let message = format!("the idempotency key `{key}` was used for action {id}");
+            (Some(id), None, message)
+        }
+    };
+    let collided = KeyCollision {
+        at: now,
+        key: known.key,
+        action_id,
+        workflow_id,
+        fingerprint: known.fingerprint,
+        offered: fingerprint.to_owned(),
+        source: None,
+        correlation_id: new.request.correlation_id.clone(),
+        user_id: new.request.user_id.clone(),
+    };
+    Err(refused(collision(message, Some(&collided))))
 }
 
 fn note_prevented(conn: &Connection, id: &str, now: Time) -> Result<(), StoreError> {
@@ -145,15 +164,15 @@ fn note_prevented(conn: &Connection, id: &str, now: Time) -> Result<(), StoreErr
     Ok(())
 }
 
-fn collision(message: String, with: Option<&str>) -> Refusal {
+/// The refusal of a collision; its details are enough to keep it, if it is a key's.
+fn collision(message: String, collided: Option<&KeyCollision>) -> Refusal {
     let mut refusal = Refusal::new(ErrorCode::DuplicateError, message);
-    refusal.details = Some(serde_json::json!({ "collision": true, "workflowId": with }));
+    let mut details = serde_json::json!({ "collision": true });
+    if let (Some(details), Some(serde_json::Value::Object(collided))) =
+        (details.as_object_mut(), collided.and_then(|collided| serde_json::to_value(collided).ok()))
+    {
+        details.extend(collided);
+    }
+    refusal.details = Some(details);
     refusal
-}
-
-/// Counts a refused collision; the submission itself left nothing.
-pub fn note_collision(conn: &Connection, with: &str, now: Time) -> Result<(), StoreError> {
-    conn.prepare_cached("UPDATE workflows SET collisions = collisions + 1, last_collision_at = ? WHERE id = ?")?
-        .execute(params![now.0, with])?;
-    Ok(())
 }

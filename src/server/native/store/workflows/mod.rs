@@ -16,7 +16,7 @@ use crate::engine::workflow::{Event, Rules};
 use crate::server::config::Effective;
 use crate::wire::{Platform, Time};
 
-pub use accept::{Accepted, NewWorkflow, note_collision, submit};
+pub use accept::{Accepted, NewWorkflow, submit};
 pub use changes::{Asked, Changed, clear, compensate, complete, execute, overdue, rebuild, resolve, roll_back};
 pub use ends::{finish, next_deadline, prune, reconcile, restart_clocks, shift_clocks};
 pub use ground::UndoOrder;

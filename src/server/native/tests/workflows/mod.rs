@@ -109,7 +109,7 @@ fn ids(steps: &[PlannedUndo]) -> Vec<&str> {
 }
 
 /// A workflow of one file, or of several that start at once.
-fn files(id: &str, count: usize) -> Value {
+pub(super) fn files(id: &str, count: usize) -> Value {
     let steps = (0..count).map(|n| {
         json!({"id": format!("f{n}"), "type": "file", "platform": "drive", "dependsOn": [],
                "data": {"name": format!("{id}-{n}"), "content": "x", "mimeType": "text/plain"}})
