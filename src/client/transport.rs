@@ -516,8 +516,9 @@ fn hint_of(code: ErrorCode, path: &str, context: &str) -> String {
             return format!("see how it stands with `opsctl workflow status {id}`");
         }
         ErrorCode::Conflict if path.ends_with("/integrity") => "wait for its end or stop it, then repeat the command",
-        ErrorCode::Conflict | ErrorCode::DuplicateError => {
-            "look again and repeat the command: the plan is made anew from what is there now"
+        ErrorCode::Conflict => "look again and repeat the command: the plan is made anew from what is there now",
+        ErrorCode::DuplicateError => {
+            "give it a key or id of its own, or see what has the key with `opsctl idempotency check KEY`"
         }
         ErrorCode::RateLimited => "wait, then repeat the command",
         ErrorCode::QuotaExceeded => "waiting does not help: free the quota that is used up",

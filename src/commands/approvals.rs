@@ -52,8 +52,8 @@ impl Verb {
 /// List actions that wait for a decision, the most urgent first
 ///
 /// An action waits because its request asked for a decision, or by the rules in APPROVAL_RULES: deletes, more than ten
-/// items for one platform in one request, Drive permissions, access for people outside. Undecided, it fails without being
-/// sent.
+/// items for one platform in one request, Drive permissions, access and messages for people outside. Undecided, it fails
+/// without being sent.
 ///
 /// Example: opsctl approvals pending --watch=10s
 #[derive(Args, Debug)]

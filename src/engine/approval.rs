@@ -22,15 +22,25 @@ pub struct Asked<'a> {
     pub together: usize,
 }
 
-/// Why an action needs a decision, worst last; empty when it needs none. `rules` are those in force, `own_domains` the mail
-/// domains that are not outside.
-pub fn causes(asked: Asked<'_>, rules: &[ApprovalCause], own_domains: &[String]) -> Vec<ApprovalCause> {
+/// Where outside begins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Border {
+    /// Mail domains that are not outside.
+    pub own_domains: Vec<String>,
+    /// Slack channels that people outside read: ids or names.
+    pub outside_channels: Vec<String>,
+}
+
+/// Why an action needs a decision, worst last; empty when it needs none. `rules` are those in force.
+pub fn causes(asked: Asked<'_>, rules: &[ApprovalCause], border: &Border) -> Vec<ApprovalCause> {
     let applies = |cause: &ApprovalCause| match cause {
         ApprovalCause::Requested => asked.requested,
         ApprovalCause::Deletes => asked.action_type == ActionType::Delete,
         ApprovalCause::Bulk => asked.action_type != ActionType::Query && asked.together > BULK,
         ApprovalCause::Permissions => permissions(asked).next().is_some(),
-        ApprovalCause::External => permissions(asked).any(|permission| is_outside(permission, own_domains)),
+        ApprovalCause::External => {
+            permissions(asked).any(|permission| is_outside(permission, &border.own_domains)) || speaks(asked, border)
+        }
     };
     let in_force = |cause: &ApprovalCause| *cause == ApprovalCause::Requested || rules.contains(cause);
     ApprovalCause::ALL.iter().copied().filter(|cause| in_force(cause) && applies(cause)).collect()
@@ -41,6 +51,15 @@ fn permissions<'a>(asked: Asked<'a>) -> impl Iterator<Item = &'a Value> {
     let given =
         Some(asked.data).filter(|_| asked.platform == Platform::Drive && asked.action_type != ActionType::Query);
     given.and_then(|data| data["permissions"].as_array()).into_iter().flatten()
+}
+
+/// Whether it writes where people outside read.
+fn speaks(asked: Asked<'_>, border: &Border) -> bool {
+    let plain = |channel: &str| channel.trim_start_matches('#').to_ascii_lowercase();
+    let channel = asked.data["channel"].as_str().map(plain);
+    asked.platform == Platform::Slack
+        && matches!(asked.action_type, ActionType::Notify | ActionType::Update)
+        && channel.is_some_and(|channel| border.outside_channels.iter().any(|outside| plain(outside) == channel))
 }
 
 /// Anyone with the link is outside; an address is, unless its domain is one of ours.
@@ -109,20 +128,20 @@ mod tests {
     fn deletes_and_more_than_ten_items_need_a_decision() {
         let data = json!({});
         let page = asked(ActionType::Create, Platform::Notion, &data);
-        assert_eq!(causes(page, ALL, &[]), []);
-        assert_eq!(causes(Asked { together: BULK, ..page }, ALL, &[]), []);
-        assert_eq!(causes(Asked { together: BULK + 1, ..page }, ALL, &[]), [ApprovalCause::Bulk]);
+        assert_eq!(causes(page, ALL, &Border::default()), []);
+        assert_eq!(causes(Asked { together: BULK, ..page }, ALL, &Border::default()), []);
+        assert_eq!(causes(Asked { together: BULK + 1, ..page }, ALL, &Border::default()), [ApprovalCause::Bulk]);
         let read = Asked { action_type: ActionType::Query, together: 500, ..page };
-        assert_eq!(causes(read, ALL, &[]), []);
+        assert_eq!(causes(read, ALL, &Border::default()), []);
         let delete = Asked { action_type: ActionType::Delete, together: 11, ..page };
-        assert_eq!(causes(delete, ALL, &[]), [ApprovalCause::Deletes, ApprovalCause::Bulk]);
-        assert_eq!(causes(delete, &[], &[]), []);
-        assert_eq!(causes(Asked { requested: true, ..page }, &[], &[]), [ApprovalCause::Requested]);
+        assert_eq!(causes(delete, ALL, &Border::default()), [ApprovalCause::Deletes, ApprovalCause::Bulk]);
+        assert_eq!(causes(delete, &[], &Border::default()), []);
+        assert_eq!(causes(Asked { requested: true, ..page }, &[], &Border::default()), [ApprovalCause::Requested]);
     }
 
     #[test]
     fn who_is_outside_depends_on_our_domains() {
-        let own = ["Company.com".to_owned()];
+        let border = Border { own_domains: vec!["Company.com".to_owned()], ..Border::default() };
         for (permission, outside) in [
             (json!({"type": "user", "role": "reader", "emailAddress": "ana@company.com"}), false),
             (json!({"type": "user", "role": "reader", "emailAddress": "x@evil-company.com"}), true),
@@ -130,12 +149,30 @@ mod tests {
             (json!({"type": "anyone", "role": "reader"}), true),
         ] {
             let data = json!({"name": "f", "permissions": [permission]});
-            let found = causes(asked(ActionType::File, Platform::Drive, &data), ALL, &own);
+            let found = causes(asked(ActionType::File, Platform::Drive, &data), ALL, &border);
             let wanted = if outside { &ALL[2..] } else { &ALL[2..3] };
             assert_eq!(found, wanted, "{permission}");
         }
         let data = json!({"permissions": [{"type": "anyone"}]});
-        assert_eq!(causes(asked(ActionType::Create, Platform::Notion, &data), ALL, &own), []);
+        assert_eq!(causes(asked(ActionType::Create, Platform::Notion, &data), ALL, &border), []);
+    }
+
+    #[test]
+    fn a_message_goes_outside_when_its_channel_is_read_there() {
+        let border = Border { outside_channels: vec!["#partners".into(), "C0AB12".into()], ..Border::default() };
+        for (action_type, channel, outside) in [
+            (ActionType::Notify, "#Partners", true),
+            (ActionType::Notify, "partners", true),
+            (ActionType::Update, "C0AB12", true),
+            (ActionType::Notify, "#ops", false),
+            (ActionType::Query, "#partners", false),
+        ] {
+            let data = json!({"channel": channel, "text": "hello"});
+            let found = causes(asked(action_type, Platform::Slack, &data), ALL, &border);
+            assert_eq!(found.contains(&ApprovalCause::External), outside, "{action_type} {channel}");
+        }
+        let data = json!({"text": "hello"});
+        assert_eq!(causes(asked(ActionType::Notify, Platform::Slack, &data), ALL, &border), []);
     }
 
     #[test]

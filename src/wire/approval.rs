@@ -47,7 +47,7 @@ words! {
         Bulk = "bulk",
         /// It changes who may see or edit something.
         Permissions = "permissions",
-        /// It gives somebody outside access.
+        /// It gives somebody outside access, or tells them something.
         External = "external",
     }
 }

@@ -54,7 +54,7 @@ struct Ended(Workflow);
 
 impl Report for Ended {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
-        Steps(self.0.steps.clone()).draw(page)?;
+        Steps::of(self.0.clone()).draw(page)?;
         let detail = self.0.detail.as_deref().map(|d| format!(" ({d})")).unwrap_or_default();
         page.line(format_args!("{}: {}{detail}", self.0.workflow_id, page.state(self.0.status.as_str())))
     }
@@ -236,7 +236,9 @@ fn failed(workflow: &Workflow) -> Fault {
     for step in workflow.steps.iter().filter(|s| s.status == StepStatus::Failed) {
         fault = fault.because(step_failure(step));
     }
-    if let Some(error) = &workflow.error {
+    // Of a failed step it says the same again.
+    let told = workflow.status != WorkflowStatus::RollbackFailed && !fault.causes.is_empty();
+    if let Some(error) = workflow.error.as_ref().filter(|_| !told) {
         fault = fault.because(error.clone());
     }
     match next_command(workflow) {

@@ -123,24 +123,35 @@ pub(super) async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcom
 /// The steps, in the order of the definition.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(super) struct Steps(pub(super) Vec<WorkflowStep>);
+pub(super) struct Steps {
+    steps: Vec<WorkflowStep>,
+    /// Whether they are undos of another workflow's steps.
+    #[serde(skip)]
+    undo: bool,
+}
+
+impl Steps {
+    pub(super) fn of(workflow: Workflow) -> Steps {
+        Steps { undo: workflow.compensates.is_some(), steps: workflow.steps }
+    }
+}
 
 impl Report for Steps {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         let mut table = Table::new(&["STEP", "STATUS", "PLATFORM", "DOES", "OBJECT", "ENDED", "UNDO"]);
-        for step in &self.0 {
+        for step in &self.steps {
             table.row([
                 step.step_id.clone(),
                 step.status.to_string(),
                 step.fallback_platform.unwrap_or(step.platform).to_string(),
-                step.action_type.to_string(),
+                if self.undo { format!("undo {}", step.action_type) } else { step.action_type.to_string() },
                 object(step).unwrap_or_default(),
                 step.ended_at.map(|t| page.time(t)).unwrap_or_default(),
                 step.undo.as_ref().map(undo_words).unwrap_or_default(),
             ]);
         }
         page.table(&table)?;
-        for step in &self.0 {
+        for step in &self.steps {
             if let Some(error) = &step.error {
                 page.line(format_args!("{}: {}", step.step_id, error_words(error)))?;
             }
@@ -149,7 +160,7 @@ impl Report for Steps {
     }
 
     fn empty_note(&self) -> Option<String> {
-        self.0.is_empty().then(|| "No steps are stored; `opsctl logs workflow ID` shows what ran.".to_owned())
+        self.steps.is_empty().then(|| "No steps are stored; `opsctl logs workflow ID` shows what ran.".to_owned())
     }
 }
 
@@ -170,7 +181,7 @@ pub(super) async fn steps(app: &App, args: StepsArgs) -> anyhow::Result<Outcome>
     app.watch(&args.watch, || async {
         let workflow = orchestrator.workflow(&args.workflow.id).await?;
         let outcome = outcome(&workflow);
-        Ok((Steps(workflow.steps), outcome))
+        Ok((Steps::of(workflow), outcome))
     })
     .await
 }
@@ -307,8 +318,13 @@ mod tests {
 
     #[test]
     fn each_step_names_its_object_and_how_its_undo_stands() {
-        let text = draw(&Steps(vec![step("create_file", 10, Some(UndoStatus::Failed))]), Style::plain()).unwrap();
+        let mut workflow =
+            workflow(WorkflowStatus::RollbackFailed, vec![step("create_file", 10, Some(UndoStatus::Failed))]);
+        let text = draw(&Steps::of(workflow.clone()), Style::plain()).unwrap();
         assert!(text.contains("f-1"), "{text}");
         assert!(text.contains("failed: File deletion failed: permission denied"), "{text}");
+        workflow.compensates = Some("another".into());
+        let text = draw(&Steps::of(workflow), Style::plain()).unwrap();
+        assert!(text.contains("undo file"), "{text}");
     }
 }

@@ -192,6 +192,13 @@ fn service() -> Vec<Def> {
             "mail domains, separated by commas, that are not outside",
         ),
         def(
+            "APPROVAL_EXTERNAL_CHANNELS",
+            Kind::Text(shape::ANY),
+            None,
+            Part::None,
+            "Slack channels, separated by commas, that people outside read: ids or names",
+        ),
+        def(
             "MAX_WORKFLOW_STEPS",
             Kind::Count { min: 1, max: 1000 },
             Some("20"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::engine::approval::Border;
 use crate::secret::Secret;
 use crate::server::telemetry::Level;
 use crate::wire::{ApprovalCause, Platform};
@@ -86,8 +87,8 @@ pub struct Approving {
     pub rules: Vec<ApprovalCause>,
     /// How long a decision may take.
     pub timeout: Duration,
-    /// Mail domains that are not outside.
-    pub own_domains: Vec<String>,
+    /// Who is outside.
+    pub border: Border,
 }
 
 /// Where actions go that name no place of their own.
@@ -218,7 +219,10 @@ impl Effective {
                 enabled: values.flag("ENABLE_APPROVALS"),
                 rules: values.list("APPROVAL_RULES").iter().filter_map(|rule| rule.parse().ok()).collect(),
                 timeout: values.span("APPROVAL_TIMEOUT"),
-                own_domains: values.list("APPROVAL_INTERNAL_DOMAINS"),
+                border: Border {
+                    own_domains: values.list("APPROVAL_INTERNAL_DOMAINS"),
+                    outside_channels: values.list("APPROVAL_EXTERNAL_CHANNELS"),
+                },
             },
             max_workflow_steps: values.size("MAX_WORKFLOW_STEPS"),
             workflow_timeout: values.span("WORKFLOW_TIMEOUT_MS"),

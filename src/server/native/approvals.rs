@@ -40,7 +40,7 @@ pub(super) fn ask(
         requested: request.requires_approval,
         together,
     };
-    let causes = approval::causes(asked, &approving.rules, &approving.own_domains);
+    let causes = approval::causes(asked, &approving.rules, &approving.border);
     let timeout = request.approval_timeout.map_or(approving.timeout, std::time::Duration::from_millis);
     Ok(Some(Ask { causes, expires_at: now + timeout }).filter(|ask| !ask.causes.is_empty()))
 }

@@ -112,10 +112,10 @@ pub(super) fn compare(conn: &Connection, names: Names, scope: RestoreScope) -> R
         true => format!("NOT EXISTS (SELECT 1 FROM {then}.workflows m WHERE m.id = n.id)"),
         false => "1".to_owned(),
     };
-    let is_kept = flows::is_kept();
+    let is_kept = flows::is_kept(then, has_workflows);
     effects.workflows_gone =
         count(format!("SELECT count(*) FROM {now}.workflows n WHERE {since} AND NOT ({is_kept})"))?;
-    effects.workflows_kept = count(format!("SELECT count(*) FROM {now}.workflows n WHERE {since} AND {is_kept}"))?;
+    effects.workflows_kept = count(format!("SELECT count(*) FROM {now}.workflows n WHERE {is_kept}"))?;
     if has_workflows {
         effects.workflows_back = count(format!(
             "SELECT count(*) FROM {now}.workflows n JOIN {then}.workflows m USING (id) \

@@ -11,11 +11,15 @@ use crate::wire::{ActionStatus, Time, WorkflowStatus};
 /// Places of pending, executing and rolling_back in `WorkflowStatus::ALL`.
 pub(super) const UNDER_WAY: &str = "0, 1, 4";
 
-/// Which of the workflows `n` accepted since are kept: those with a key that did what they were for, or part of it. Without
-/// them a repeat would not be recognised and would do it again.
-pub(super) fn is_kept() -> String {
+/// Which workflows `n` are kept: those accepted since, which the backup's log does not know, with a key, that did what they
+/// were for or part of it. Without them a repeat would not be recognised and would do it again.
+pub(super) fn is_kept(then: &str, has_workflows: bool) -> String {
     let (done, in_part) = (WorkflowStatus::Completed as i64, WorkflowStatus::RollbackFailed as i64);
-    format!("n.idempotency_key IS NOT NULL AND n.status IN ({done}, {in_part})")
+    let kept = format!("n.idempotency_key IS NOT NULL AND n.status IN ({done}, {in_part})");
+    match has_workflows {
+        true => format!("{kept} AND NOT EXISTS (SELECT 1 FROM {then}.workflow_events e WHERE e.workflow = n.id)"),
+        false => kept,
+    }
 }
 
 /// Replaces the workflows of `main` by the blend of both stores. Gives the ids of those whose state is lost now: their log
@@ -54,9 +58,8 @@ pub(super) fn merge(conn: &Connection, names: Names, now: &Connection) -> Result
     }
     conn.execute(
         &format!(
-            "INSERT OR IGNORE INTO temp.moved SELECT n.id, 0 FROM {current}.workflows n WHERE {} \
-             AND NOT EXISTS (SELECT 1 FROM {then}.workflows t WHERE t.id = n.id)",
-            is_kept()
+            "INSERT OR IGNORE INTO temp.moved SELECT n.id, 0 FROM {current}.workflows n WHERE {}",
+            is_kept(then, true)
         ),
         [],
     )?;

@@ -194,3 +194,16 @@ async fn one_of_many_deciders_wins() {
     world.until(&action, status).await;
     assert_eq!(world.script.calls(), calls);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_to_people_outside_waits_for_a_decision() {
+    let world = World::start(&[("APPROVAL_EXTERNAL_CHANNELS", "#partners, C0AB12")]);
+    let message =
+        |channel: &str| json!({"type": "notify", "platform": "slack", "data": {"channel": channel, "text": "x"}});
+    let (id, _) = asked(&world, message("#partners")).await;
+    let record = approvals(&world).approval(&id).await.unwrap();
+    assert_eq!((record.risk_level, &record.causes[..]), (RiskLevel::Critical, &[ApprovalCause::External][..]));
+    let inside = world.submit(message("#ops")).await;
+    world.until(&inside, ActionStatus::Success).await;
+    assert_eq!(world.script.calls(), 1, "the other one waits");
+}

@@ -181,7 +181,7 @@ fn ask(request: &ActionRequest, moment: &Moment) -> Option<Ask> {
         together: 1,
     };
     let causes = match approving.enabled {
-        true => approval::causes(asked, &approving.rules, &approving.own_domains),
+        true => approval::causes(asked, &approving.rules, &approving.border),
         false => request.requires_approval.then_some(ApprovalCause::Requested).into_iter().collect(),
     };
     let expires_at = moment.now + approving.timeout;
