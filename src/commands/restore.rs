@@ -159,6 +159,11 @@ impl Going {
                 workflows,
                 "accepted since, done, with a key: kept, so that a repeat is recognised",
             ),
+            (
+                effects.workflows_lost,
+                workflows,
+                "of which this backup has the log alone: `opsctl state rebuild` makes the state anew",
+            ),
             (effects.workflows_back, workflows, "moved since: back to where it was then"),
         ];
         for (n, (one, many), what) in effects_on.into_iter().filter(|(n, ..)| *n > 0) {

@@ -176,6 +176,9 @@ pub struct RestoreEffects {
     /// Workflows accepted since that have a key and did their work: they stay, so that a repeat is still recognised.
     #[serde(default)]
     pub workflows_kept: u64,
+    /// Workflows whose state the backup does not have, only their log: they can be rebuilt from it.
+    #[serde(default)]
+    pub workflows_lost: u64,
     /// Workflows that moved since: they go back to where they were.
     pub workflows_back: u64,
     /// Settings that go back: `QUEUE_WORKERS 10 -> 5`.

@@ -107,16 +107,17 @@ pub(super) fn compare(conn: &Connection, names: Names, scope: RestoreScope) -> R
     let Names { then, now } = names;
     let count = |sql: String| -> Result<u64, StoreError> { Ok(conn.query_row(&sql, [], |row| row.get(0))?) };
     let mut effects = RestoreEffects::default();
+    let of_now = |which: &str| count(format!("SELECT count(*) FROM {now}.workflows n WHERE {which}"));
     let has_workflows = has_workflows(conn, then)?;
-    let since = match has_workflows {
-        true => format!("NOT EXISTS (SELECT 1 FROM {then}.workflows m WHERE m.id = n.id)"),
-        false => "1".to_owned(),
-    };
-    let is_kept = flows::is_kept(then, has_workflows);
-    effects.workflows_gone =
-        count(format!("SELECT count(*) FROM {now}.workflows n WHERE {since} AND NOT ({is_kept})"))?;
-    effects.workflows_kept = count(format!("SELECT count(*) FROM {now}.workflows n WHERE {is_kept}"))?;
+    let kept = flows::is_kept(then, has_workflows);
+    effects.workflows_kept = of_now(&kept)?;
+    effects.workflows_gone = of_now(&format!("{} AND NOT ({kept})", flows::is_since(then, has_workflows)))?;
     if has_workflows {
+        effects.workflows_lost = of_now(&format!(
+            "NOT EXISTS (SELECT 1 FROM {then}.workflows m WHERE m.id = n.id) \
+             AND NOT ({})",
+            flows::is_since(then, true)
+        ))?;
         effects.workflows_back = count(format!(
             "SELECT count(*) FROM {now}.workflows n JOIN {then}.workflows m USING (id) \
              WHERE m.version <> n.version AND m.status NOT IN ({})",

@@ -138,7 +138,7 @@ impl Runtime {
             Err(error) => return lines.add("second service", false, error.to_string()),
         };
         let waiting = second.runtime.core().queue.len();
-        lines.add("second service", true, format!("open; items it would go on with: {waiting}"));
+        lines.add("second service", true, format!("open, would resume; {waiting} waiting"));
         for (part, line) in [(Component::Database, "write and read"), (Component::Queue, "memory and store")] {
             let check = second.runtime.check_part(part).await;
             let found = check.ok().and_then(|check| check.checks.into_iter().find(|l| l.name == line));

@@ -11,15 +11,20 @@ use crate::wire::{ActionStatus, Time, WorkflowStatus};
 /// Places of pending, executing and rolling_back in `WorkflowStatus::ALL`.
 pub(super) const UNDER_WAY: &str = "0, 1, 4";
 
-/// Which workflows `n` are kept: those accepted since, which the backup's log does not know, with a key, that did what they
-/// were for or part of it. Without them a repeat would not be recognised and would do it again.
+/// Which workflows `n` were accepted since: the backup's log does not know them.
+pub(super) fn is_since(then: &str, has_workflows: bool) -> String {
+    match has_workflows {
+        true => format!("NOT EXISTS (SELECT 1 FROM {then}.workflow_events e WHERE e.workflow = n.id)"),
+        false => "TRUE".to_owned(),
+    }
+}
+
+/// Which of those are kept: with a key, and what they were for is done, or part of it. Without them a repeat would not be
+/// recognised and would do it again.
 pub(super) fn is_kept(then: &str, has_workflows: bool) -> String {
     let (done, in_part) = (WorkflowStatus::Completed as i64, WorkflowStatus::RollbackFailed as i64);
-    let kept = format!("n.idempotency_key IS NOT NULL AND n.status IN ({done}, {in_part})");
-    match has_workflows {
-        true => format!("{kept} AND NOT EXISTS (SELECT 1 FROM {then}.workflow_events e WHERE e.workflow = n.id)"),
-        false => kept,
-    }
+    let since = is_since(then, has_workflows);
+    format!("n.idempotency_key IS NOT NULL AND n.status IN ({done}, {in_part}) AND {since}")
 }
 
 /// Replaces the workflows of `main` by the blend of both stores. Gives the ids of those whose state is lost now: their log
