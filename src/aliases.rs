@@ -157,6 +157,7 @@ pub const VERBS: &[Verb] = &[
     verb("restart database", &[], Class::M2),
     verb("restart eventbus", &[], Class::M2),
     verb("restart executors", &[], Class::M2),
+    verb("restart orchestrator", &[], Class::M2),
     verb("restart queue", &[], Class::M2),
     verb("restart workers", &[], Class::M2),
     verb("restore point", &[], Class::M3),

@@ -96,24 +96,26 @@ impl App {
 
     /// The admin API of the context in use. Nothing is sent before the first call.
     pub async fn orchestrator(&self) -> anyhow::Result<&Orchestrator> {
-        self.orchestrator
-            .get_or_try_init(|| async {
-                let target = self.target().await?;
-                Ok(Orchestrator::new(OrchestratorOptions {
-                    url: target.url.clone(),
-                    token: target.token.clone(),
-                    context: self.settings.context_name.value.clone(),
-                    timeout: self.settings.timeout.value,
-                    clock: self.clock.clone(),
-                    start_hint: target.start_hint.clone(),
-                    break_glass: BreakGlass::new(
-                        target.break_glass.clone(),
-                        self.settings.env.clone(),
-                        self.output.clone(),
-                    ),
-                }))
-            })
-            .await
+        self.orchestrator.get_or_try_init(|| async { Ok(self.client(self.target().await?)) }).await
+    }
+
+    /// The same with the credential fetched anew: a service that has just started for the first time made it meanwhile.
+    pub async fn orchestrator_anew(&self) -> anyhow::Result<Orchestrator> {
+        let target = Target::resolve(self, self.settings.context()?).await?;
+        self.output.redactor.add(&target.token);
+        Ok(self.client(&target))
+    }
+
+    fn client(&self, target: &Target) -> Orchestrator {
+        Orchestrator::new(OrchestratorOptions {
+            url: target.url.clone(),
+            token: target.token.clone(),
+            context: self.settings.context_name.value.clone(),
+            timeout: self.settings.timeout.value,
+            clock: self.clock.clone(),
+            start_hint: target.start_hint.clone(),
+            break_glass: BreakGlass::new(target.break_glass.clone(), self.settings.env.clone(), self.output.clone()),
+        })
     }
 
     /// Name and address of the context in use, as a saved plan names them.

@@ -24,5 +24,6 @@ pub mod runbook;
 pub mod sandbox;
 pub mod secret;
 pub mod server;
+pub mod services;
 pub mod settings;
 pub mod wire;

@@ -9,10 +9,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+
+use regex::Regex;
 
 use crate::secret::Secret;
 
@@ -110,6 +112,20 @@ impl Needles {
         out.push_str(&text[copied..]);
         Cow::Owned(out)
     }
+}
+
+/// What looks like a password in the words of a foreign program, hidden: it may be nobody's that was loaded here.
+pub fn masked(text: &str) -> Cow<'_, str> {
+    const NAMED: &str = r"(?i)((?:password|passwd|pwd|secret|token|api[-_]?key)[a-z_]*['\x22]?\s*[=:]\s*|--(?:password|token|secret)\s+)[^\s,;&]+";
+    static PATTERNS: LazyLock<[Option<Regex>; 2]> =
+        LazyLock::new(|| [Regex::new(r"(://[^/\s:@]*:)[^/\s@]+").ok(), Regex::new(NAMED).ok()]);
+    let mut text = Cow::Borrowed(text);
+    for pattern in PATTERNS.iter().flatten() {
+        if let Cow::Owned(hidden) = pattern.replace_all(&text, format!("${{1}}{HIDDEN}")) {
+            text = Cow::Owned(hidden);
+        }
+    }
+    text
 }
 
 /// Every spelling of a value.

@@ -103,8 +103,11 @@ impl<'de> Deserialize<'de> for Undo {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
-    /// Method and path that would be sent: `POST /admin/v1/queue/clear`.
+    /// Method and path that would be sent: `POST /admin/v1/queue/clear`. A command, where one is run.
     pub send: String,
+    /// Whether it is a command that is run on this machine.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub run: bool,
     /// To what: an item, a platform, a setting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -118,7 +121,12 @@ pub struct Step {
 impl Step {
     /// A step that would send this.
     pub fn new(send: impl Into<String>) -> Self {
-        Step { send: send.into(), target: None, evidence: None, undo: Undo::None }
+        Step { send: send.into(), run: false, target: None, evidence: None, undo: Undo::None }
+    }
+
+    /// A step that would run this command here.
+    pub fn run(command: impl Into<String>) -> Self {
+        Step { run: true, ..Step::new(command) }
     }
 
     /// To what.
@@ -336,7 +344,7 @@ impl Report for Plan {
         page.line(format_args!("plan: {} in {} ({word}) {}", self.title, self.context.name, self.context.url))?;
         let shown = if self.change.all { self.steps.len() } else { SHOWN.min(self.steps.len()) };
         for step in &self.steps[..shown] {
-            let mut line = format!("  would send {}", step.send);
+            let mut line = format!("  would {} {}", if step.run { "run" } else { "send" }, step.send);
             if let Some(target) = &step.target {
                 line.push_str(&format!("  {target}"));
             }

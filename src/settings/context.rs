@@ -1,15 +1,17 @@
 //! A context: one orchestrator and everything around it that an operator needs to reach.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::Env;
+use super::{Env, Services};
 use crate::error::{Fault, Kind};
 use crate::platforms::Endpoints;
+use crate::redact::masked;
 use crate::secret::Secret;
 use crate::wire::Platform;
 
@@ -69,6 +71,61 @@ pub enum CommandLine {
     Program(Vec<String>),
 }
 
+impl CommandLine {
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            CommandLine::Shell(line) => line.trim().is_empty(),
+            CommandLine::Program(words) => words.first().is_none_or(String::is_empty),
+        }
+    }
+
+    /// The first word: what has to be there for it to run.
+    pub fn program(&self) -> &str {
+        match self {
+            CommandLine::Shell(line) => line.split_whitespace().next().unwrap_or_default(),
+            CommandLine::Program(words) => words.first().map_or("", String::as_str),
+        }
+    }
+
+    /// A process to start; nothing is read from this one's input.
+    pub fn to_command(&self) -> tokio::process::Command {
+        let mut command = match self {
+            CommandLine::Shell(line) => {
+                let mut command = tokio::process::Command::new("sh");
+                command.arg("-c").arg(line);
+                command
+            }
+            CommandLine::Program(words) => {
+                let mut command = tokio::process::Command::new(words.first().map_or("", String::as_str));
+                command.args(words.iter().skip(1));
+                command
+            }
+        };
+        command.stdin(std::process::Stdio::null()).kill_on_drop(true);
+        command
+    }
+}
+
+/// As one would type it; what looks like a password is hidden.
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            CommandLine::Shell(line) => line.clone(),
+            CommandLine::Program(words) => words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+        };
+        f.write_str(&masked(&text))
+    }
+}
+
+fn quoted(word: &str) -> String {
+    const PLAIN: &str = "-_./:=@%+,";
+    match !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || PLAIN.contains(c)) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// Where a secret comes from: the first source that is named wins, in the order command, file, environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -91,12 +148,7 @@ impl CredentialSource {
     /// Where it looks first, for people.
     pub fn describe(&self) -> String {
         match (&self.command, &self.file, &self.env) {
-            (Some(CommandLine::Shell(line)), ..) => {
-                format!("command `{}`", line.split_whitespace().next().unwrap_or_default())
-            }
-            (Some(CommandLine::Program(words)), ..) => {
-                format!("command `{}`", words.first().map_or("", String::as_str))
-            }
+            (Some(command), ..) => format!("command `{}`", command.program()),
             (None, Some(file), _) => format!("file {}", file.display()),
             (None, None, Some(name)) => format!("environment {name}"),
             (None, None, None) => "none".into(),
@@ -146,21 +198,11 @@ fn no_credential(why: String) -> Fault {
 }
 
 async fn run_command(command: &CommandLine) -> anyhow::Result<Secret> {
-    let mut process = match command {
-        CommandLine::Shell(line) => {
-            let mut process = tokio::process::Command::new("sh");
-            process.arg("-c").arg(line);
-            process
-        }
-        CommandLine::Program(words) => {
-            let (program, arguments) =
-                words.split_first().ok_or_else(|| no_credential("its command is an empty list".into()))?;
-            let mut process = tokio::process::Command::new(program);
-            process.args(arguments);
-            process
-        }
-    };
-    process.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::inherit()).kill_on_drop(true);
+    if command.is_empty() {
+        return Err(no_credential("its command is empty".into()).into());
+    }
+    let mut process = command.to_command();
+    process.stderr(std::process::Stdio::inherit());
     let hint = "run the command by hand; it has to print the secret and end with 0";
     let failed = |why: String| no_credential(why).hint(hint);
     let output = tokio::time::timeout(COMMAND_LIMIT, process.output())
@@ -249,6 +291,8 @@ pub struct Context {
     pub pace: BTreeMap<Platform, f64>,
     /// Log locations.
     pub logs: LogPlaces,
+    /// What restarts its services beside the admin API.
+    pub services: Services,
     /// Named links: dashboards, consoles.
     pub links: BTreeMap<String, String>,
     /// Who to call.
@@ -300,6 +344,17 @@ mod tests {
             let fault = parse_url(bad).unwrap_err();
             assert!(fault.hint.is_some() && !fault.message.contains("p@x"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_command_is_shown_as_one_would_type_it() {
+        let words = |words: &[&str]| CommandLine::Program(words.iter().map(ToString::to_string).collect()).to_string();
+        assert_eq!(
+            words(&["docker", "compose", "-f", "/srv/a.yml", "restart"]),
+            "docker compose -f /srv/a.yml restart"
+        );
+        assert_eq!(words(&["sh", "-c", "a && b", "", "it's"]), "sh -c 'a && b' '' 'it'\\''s'");
+        assert!(CommandLine::Shell("  ".into()).is_empty() && CommandLine::Program(vec![]).is_empty());
     }
 
     #[cfg(unix)]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml_edit::DocumentMut;
 
 use super::context::{Context, ContextKind, CredentialSource, LogPlaces, Protection, parse_url};
+use super::services::{ServiceTable, services};
 use crate::error::{Fault, Kind};
 use crate::files::write_whole;
 use crate::notify::ROUTING_KEY;
@@ -52,6 +53,8 @@ pub(super) struct ContextTable {
     #[serde(default)]
     logs: LogPlaces,
     #[serde(default)]
+    services: BTreeMap<String, ServiceTable>,
+    #[serde(default)]
     links: BTreeMap<String, String>,
     #[serde(default)]
     contacts: BTreeMap<String, String>,
@@ -92,6 +95,7 @@ impl ContextTable {
             keys: self.keys,
             pace: self.pace,
             logs: self.logs,
+            services: services(self.services)?,
             links: self.links,
             contacts: self.contacts,
         })

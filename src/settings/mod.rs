@@ -7,6 +7,7 @@ mod duration;
 mod env;
 mod file;
 mod places;
+mod services;
 mod since;
 
 pub use context::{
@@ -16,6 +17,7 @@ pub use duration::{format_duration, parse_duration};
 pub use env::{Env, SECRET_VARIABLES};
 pub use file::edit;
 pub use places::Places;
+pub use services::{Manager, Service, ServiceName, Services};
 pub use since::Since;
 
 use std::collections::BTreeMap;
@@ -250,6 +252,7 @@ fn builtin_contexts(places: &Places) -> BTreeMap<String, Context> {
         keys: BTreeMap::new(),
         pace: BTreeMap::new(),
         logs: LogPlaces::default(),
+        services: Services::default(),
         links: BTreeMap::new(),
         contacts: BTreeMap::new(),
     };

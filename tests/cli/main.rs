@@ -16,6 +16,7 @@ mod orchestrator;
 mod security;
 mod serve;
 mod service;
+mod services;
 mod settings;
 mod terminal;
 mod tokens;

@@ -105,6 +105,7 @@ pub const OURS: &[&str] = &[
     "queue failed",
     "queue retry",
     "queue show",
+    "restart orchestrator",
     "runbook list",
     "runbook show",
     "sandbox clock",

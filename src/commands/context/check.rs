@@ -1,8 +1,10 @@
 //! `context check`: can this context be used from here, one line for each thing that can be wrong.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use crate::app::{App, Target};
@@ -11,7 +13,8 @@ use crate::error::{Explained, Kind, Outcome};
 use crate::files::make_directory;
 use crate::output::{Page, Report, Table};
 use crate::platforms::Credentials;
-use crate::settings::Context;
+use crate::services::{self, State};
+use crate::settings::{Context, Manager, ServiceName, Services};
 use crate::wire::{API_VERSIONS, Platform, ServiceInfo};
 
 /// The whole check takes no longer.
@@ -48,7 +51,7 @@ impl Verdict {
 
 #[derive(Serialize)]
 struct Line {
-    name: &'static str,
+    name: Cow<'static, str>,
     state: Verdict,
     detail: String,
 }
@@ -59,7 +62,7 @@ struct Lines(Vec<Line>);
 
 impl Lines {
     fn add(&mut self, name: &'static str, state: Verdict, detail: impl Into<String>) {
-        self.0.push(Line { name, state, detail: detail.into() });
+        self.0.push(Line { name: name.into(), state, detail: detail.into() });
     }
 }
 
@@ -67,7 +70,7 @@ impl Report for Lines {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         let mut table = Table::new(&["WHAT", "STATE", "DETAIL"]);
         for line in &self.0 {
-            table.row([line.name, line.state.as_str(), &line.detail]);
+            table.row([&line.name, line.state.as_str(), &line.detail]);
         }
         page.table(&table)
     }
@@ -81,7 +84,9 @@ impl CheckArgs {
             None => settings.context()?,
         };
         let mut lines = Lines(Vec::new());
-        let unreachable = orchestrator_lines(app, context, &mut lines).await;
+        let (unreachable, services) =
+            tokio::join!(orchestrator_lines(app, context, &mut lines), service_lines(&context.services));
+        lines.0.extend(services);
         lines.0.push(platform_line(app));
         lines.0.push(state_line(app));
         let failed = lines.0.iter().any(|l| matches!(l.state, Verdict::Fail | Verdict::Unknown));
@@ -161,6 +166,26 @@ async fn orchestrator_lines(app: &App, context: &Context, lines: &mut Lines) -> 
     false
 }
 
+/// What runs the services, asked all at once.
+async fn service_lines(services: &Services) -> Vec<Line> {
+    let looks = services.iter().map(|service| async move {
+        let seen = services::look(service, LIMIT).await;
+        let state = match seen.state {
+            State::Up => Verdict::Ok,
+            State::Down => Verdict::Fail,
+            // Whether it works is what the admin API says.
+            State::Unknown if service.name == ServiceName::Orchestrator && !seen.is_over => Verdict::Ok,
+            State::Unknown => Verdict::Unknown,
+        };
+        let detail = match service.manager {
+            Manager::Command(_) => format!("{}, {}", service.manager, seen.detail),
+            Manager::Unit { .. } => seen.detail,
+        };
+        Line { name: format!("service {}", service.name).into(), state, detail }
+    });
+    join_all(looks).await
+}
+
 fn version_line(info: &ServiceInfo) -> Line {
     let (lowest, highest) = API_VERSIONS;
     let shared = info.api_min <= highest && lowest <= info.api_max;
@@ -168,7 +193,7 @@ fn version_line(info: &ServiceInfo) -> Line {
         "{} {} speaks v{} to v{}, this opsctl v{lowest} to v{highest}",
         info.name, info.version, info.api_min, info.api_max
     );
-    Line { name: "version", state: if shared { Verdict::Ok } else { Verdict::Fail }, detail }
+    Line { name: "version".into(), state: if shared { Verdict::Ok } else { Verdict::Fail }, detail }
 }
 
 fn environment_line(context: &Context, theirs: &str) -> Line {
@@ -180,7 +205,7 @@ fn environment_line(context: &Context, theirs: &str) -> Line {
         }
         None => (Verdict::Ok, format!("{theirs} (the context names none)")),
     };
-    Line { name: "environment", state, detail }
+    Line { name: "environment".into(), state, detail }
 }
 
 /// Which platforms this environment has credentials for; what they are good for is `opsctl test auth`.
@@ -193,7 +218,7 @@ fn platform_line(app: &App) -> Line {
         (false, true) => format!("{} set", words(&have)),
         (false, false) => format!("{} set; {} not set", words(&have), words(&lack)),
     };
-    Line { name: "platform keys", state: Verdict::Ok, detail }
+    Line { name: "platform keys".into(), state: Verdict::Ok, detail }
 }
 
 /// Whether the journal can be written.
@@ -203,7 +228,7 @@ fn state_line(app: &App) -> Line {
     let written = make_directory(&place).and_then(|()| Ok(std::fs::write(&probe, b"")?));
     let _ = std::fs::remove_file(&probe);
     match written {
-        Ok(()) => Line { name: "state folder", state: Verdict::Ok, detail: place.display().to_string() },
-        Err(error) => Line { name: "state folder", state: Verdict::Fail, detail: format!("{error:#}") },
+        Ok(()) => Line { name: "state folder".into(), state: Verdict::Ok, detail: place.display().to_string() },
+        Err(error) => Line { name: "state folder".into(), state: Verdict::Fail, detail: format!("{error:#}") },
     }
 }

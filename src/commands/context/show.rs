@@ -103,6 +103,9 @@ struct Detail {
     data_directory: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     platforms: BTreeMap<String, String>,
+    /// What restarts its services beside the admin API.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    services: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     links: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -123,7 +126,13 @@ impl Report for Detail {
         page.pair("Config file", &self.config_file)?;
         page.pair("State", &self.state_directory)?;
         page.pair("Data", &self.data_directory)?;
-        for (heading, map) in [("Platforms", &self.platforms), ("Links", &self.links), ("Contacts", &self.contacts)] {
+        let sections = [
+            ("Services", &self.services),
+            ("Platforms", &self.platforms),
+            ("Links", &self.links),
+            ("Contacts", &self.contacts),
+        ];
+        for (heading, map) in sections {
             if !map.is_empty() {
                 page.line(page.paint(heading, Tone::Strong))?;
                 map.iter().try_for_each(|(name, value)| page.pair(&format!("  {name}"), value))?;
@@ -165,6 +174,7 @@ impl ShowArgs {
             state_directory: settings.places.state.display().to_string(),
             data_directory: settings.places.data.display().to_string(),
             platforms: moved(&context.platforms),
+            services: context.services.iter().map(|s| (s.name.to_string(), s.manager.to_string())).collect(),
             links: context.links.clone(),
             contacts: context.contacts.clone(),
         })?;
