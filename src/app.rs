@@ -1,16 +1,20 @@
 //! [`App`]: what every command is handed. It knows the settings, the clock, the streams, the person and the targets,
 //! and is the only way to the guard.
 
+mod kept;
 mod platforms;
 mod remembered;
+mod stale;
 mod target;
 mod watch;
 
+pub use kept::{Kept, Snapshot};
 pub use remembered::Remembered;
+pub use stale::StaleArgs;
 pub use target::Target;
 pub use watch::WatchArgs;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::aliases::Class;
@@ -41,6 +45,8 @@ pub struct App {
     orchestrator: tokio::sync::OnceCell<Orchestrator>,
     /// Approved, and no outcome written yet.
     open: RefCell<Option<Receipt>>,
+    /// Whether `--watch` looks again and again.
+    watching: Cell<bool>,
 }
 
 impl App {
@@ -61,6 +67,7 @@ impl App {
             target: tokio::sync::OnceCell::new(),
             orchestrator: tokio::sync::OnceCell::new(),
             open: RefCell::new(None),
+            watching: Cell::new(false),
         }
     }
 
@@ -72,6 +79,11 @@ impl App {
     /// Whether `-v` or `--verbose` was given.
     pub fn is_verbose(&self) -> bool {
         self.settings.verbosity > 0
+    }
+
+    /// Whether one watches: a look that fails is followed by another.
+    pub fn is_watching(&self) -> bool {
+        self.watching.get()
     }
 
     /// Writes the answer.

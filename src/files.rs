@@ -9,6 +9,15 @@ use anyhow::Context;
 /// of it, and it is durable on return. Directories are made for
 /// the owner only; a private file gets mode 0600.
 pub fn write_whole(path: &Path, content: &[u8], private: bool) -> anyhow::Result<()> {
+    replace(path, content, private, true)
+}
+
+/// The same for a private file that may be lost with the power, which takes no time worth mentioning.
+pub fn write_unsynced(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    replace(path, content, true, false)
+}
+
+fn replace(path: &Path, content: &[u8], private: bool, durable: bool) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     make_directory(directory)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -23,11 +32,16 @@ pub fn write_whole(path: &Path, content: &[u8], private: bool) -> anyhow::Result
         }
         let mut file = options.open(&temporary)?;
         file.write_all(content)?;
-        file.sync_all()?;
+        if durable {
+            file.sync_all()?;
+        }
         if !private && let Ok(old) = std::fs::metadata(path) {
             std::fs::set_permissions(&temporary, old.permissions())?;
         }
         std::fs::rename(&temporary, path)?;
+        if !durable {
+            return Ok(());
+        }
         // Without this a power cut could bring the old name back.
         std::fs::File::open(directory)?.sync_all()
     })();

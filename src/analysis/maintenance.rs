@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{CircuitState, CircuitStatus, HealthReport, HostStatus, OverallHealth, QueueStatus};
+use crate::wire::{CircuitState, CircuitStatus, HealthReport, HostStatus, OverallHealth, QueueStatus, Time};
 
 use super::{Verdict, percent, span};
 
@@ -20,6 +20,10 @@ pub const DISK_WARNING: f64 = 0.80;
 pub const DISK_FAILURE: f64 = 0.90;
 /// Memory fuller than this is a warning.
 pub const MEMORY_WARNING: f64 = 0.80;
+
+/// The lines about the orchestrator's host.
+const DISK: &str = "Disk Space";
+const MEMORY: &str = "Memory Usage";
 
 /// How many actions succeeded of those that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +125,20 @@ impl Row {
             window_ms: None,
             detail: None,
         }
+    }
+
+    /// Whether it is about the orchestrator's host.
+    pub fn is_of_host(&self) -> bool {
+        self.name == DISK || self.name == MEMORY
+    }
+
+    /// The line as it was: nobody can tell how it is now.
+    pub fn earlier(self, at: Time, now: Time) -> Row {
+        let was = match self.verdict {
+            Verdict::Unknown => self.detail.unwrap_or_default(),
+            _ => format!("was {} ({}) at {at}, {} ago", self.value, self.verdict.as_str(), span(now.since(at))),
+        };
+        Row { measured: None, threshold: self.threshold, ..Row::unknown(&self.name, was) }
     }
 
     fn unknown(name: &str, why: impl Into<String>) -> Row {
@@ -243,12 +261,12 @@ fn circuits(look: &Look<Vec<CircuitStatus>>) -> Row {
 }
 
 fn disk(look: &Look<HostStatus>) -> Row {
-    let row = fill("Disk Space", look, |host| host.disk_used, DISK_WARNING, DISK_FAILURE);
+    let row = fill(DISK, look, |host| host.disk_used, DISK_WARNING, DISK_FAILURE);
     row.threshold("warning at >80%")
 }
 
 fn memory(look: &Look<HostStatus>) -> Row {
-    let row = fill("Memory Usage", look, |host| host.memory_used, MEMORY_WARNING, f64::INFINITY);
+    let row = fill(MEMORY, look, |host| host.memory_used, MEMORY_WARNING, f64::INFINITY);
     row.threshold("warning at >80%")
 }
 
@@ -309,6 +327,14 @@ mod tests {
 
     fn verdicts(daily: &Daily) -> Vec<Verdict> {
         daily.rows.iter().map(|row| row.verdict).collect()
+    }
+
+    #[test]
+    fn an_earlier_line_says_what_it_was_and_judges_nothing() {
+        let row = daily(&example()).rows.remove(2).earlier(Time(0), Time(180_000));
+        assert_eq!((row.verdict, row.value.as_str(), row.measured), (Verdict::Unknown, "-", None));
+        assert_eq!(row.detail.as_deref(), Some("was 23 (OK) at 1970-01-01T00:00:00.000Z, 3m ago"));
+        assert_eq!(row.threshold.as_deref(), Some("target: <50"));
     }
 
     #[test]

@@ -9,7 +9,19 @@ use crate::error::Fault;
 use crate::sandbox;
 use crate::secret::Secret;
 use crate::server::tokens::BREAK_GLASS_FILE;
-use crate::settings::{Context, ContextKind, CredentialSource, read_secret_file};
+use crate::settings::{Context, ContextKind, CredentialSource, ServiceName, read_secret_file};
+use crate::wire::Component;
+
+/// Changes that go straight to a platform.
+const DIRECT: [&str; 7] = [
+    "notion delete|remove-duplicates",
+    "trello archive|archive-duplicates",
+    "drive delete",
+    "sheets delete-row",
+    "slack send",
+    "undo",
+    "history resume",
+];
 
 /// A resolved context.
 #[derive(Clone, Debug)]
@@ -39,11 +51,35 @@ impl Target {
             .resolve(&app.settings.env)
             .await
             .with_context(|| format!("cannot get the token of context `{}`", context.name))?;
-        let start_hint = match context.kind {
-            ContextKind::Local => "start it with `opsctl serve`, or practise with `--context sandbox`".to_owned(),
-            _ => format!("check the connection with `opsctl context check {}`", context.name),
-        };
-        Ok(Target { url, token, break_glass: context.break_glass.clone(), start_hint })
+        Ok(Target { url, token, break_glass: context.break_glass.clone(), start_hint: start_hint(app, context) })
+    }
+}
+
+/// What starts an orchestrator that does not answer. A change is told what can be changed without it, too.
+fn start_hint(app: &App, context: &Context) -> String {
+    let service = |name| context.services.get(name);
+    let mut hint = match (service(ServiceName::Orchestrator), context.kind) {
+        (Some(process), _) => format!("start it with `opsctl restart orchestrator` ({})", process.manager),
+        (None, ContextKind::Local) => "start it with `opsctl serve`, or practise with `--context sandbox`".to_owned(),
+        (None, _) => format!("check the connection with `opsctl context check {}`", context.name),
+    };
+    if matches!(app.class, Some(Class::M1 | Class::M2 | Class::M3)) {
+        let parts = Component::ALL.iter().filter(|part| service(ServiceName::Part(**part)).is_some());
+        let restarts: Vec<String> = parts.map(|part| format!("restart {part}")).collect();
+        let verbs: Vec<&str> = restarts.iter().map(String::as_str).chain(DIRECT).collect();
+        hint.push_str(&format!("; without it work {}", verbs.join(", ")));
+    }
+    hint
+}
+
+impl App {
+    /// The sandbox in use, when it was killed: what it left is read by its clock.
+    pub fn killed_sandbox(&self) -> Option<sandbox::Record> {
+        self.settings.context().ok().filter(|context| context.kind == ContextKind::Sandbox)?;
+        let record = sandbox::Record::read(&sandbox::Place::of(&self.settings.places)).ok().flatten()?;
+        let record = Some(record).filter(sandbox::Record::is_broken)?;
+        self.clock.set_offset_ms(record.clock_offset_ms);
+        Some(record)
     }
 }
 

@@ -46,6 +46,7 @@ impl App {
             return Ok(outcome);
         };
         let mut shown = Shown::default();
+        self.watching.set(true);
         loop {
             self.keep_sandbox();
             match look().await {

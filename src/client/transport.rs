@@ -28,6 +28,8 @@ const RETRIES: u32 = 2;
 const FIRST_WAIT: Duration = Duration::from_millis(150);
 /// Longest time to a connection: a dead address has to be named within two seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1800);
+/// How long nothing may come before the person is told so; within two seconds there has to be a word.
+const SILENCE: Duration = Duration::from_millis(1900);
 /// Longest `Retry-After` that is waited for within a command's deadline.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -113,6 +115,8 @@ fn no_break_glass() -> Fault {
 pub struct Orchestrator {
     http: Http,
     options: OrchestratorOptions,
+    /// Whether it has answered anything, or its silence has been told.
+    heard: Arc<AtomicBool>,
 }
 
 /// How a call may be retried.
@@ -135,12 +139,17 @@ impl Orchestrator {
     pub fn new(options: OrchestratorOptions) -> Self {
         let connect_timeout = options.timeout.min(CONNECT_TIMEOUT);
         let http = Http::new(Options { connect_timeout, timeout: options.timeout, ..Options::default() });
-        Orchestrator { http, options }
+        Orchestrator { http, options, heard: Arc::default() }
     }
 
     /// Base URL, for plans and messages.
     pub fn url(&self) -> &Url {
         &self.options.url
+    }
+
+    /// What starts it, for hints.
+    pub fn start_hint(&self) -> &str {
+        &self.options.start_hint
     }
 
     /// Name of the context, for plans and messages.
@@ -206,7 +215,8 @@ impl Orchestrator {
         let mut retries = 0;
         loop {
             let left = self.options.timeout.saturating_sub(started.elapsed());
-            let failure = match self.one_try(&method, &url, &headers, body.clone(), left).await {
+            let answer = self.one_try(&method, &url, &headers, body.clone(), left);
+            let failure = match self.telling_of_silence(answer).await {
                 Ok(reply) => return decode(&reply),
                 Err(failure) => failure,
             };
@@ -230,13 +240,31 @@ impl Orchestrator {
         }
     }
 
+    /// Waits for an answer; says so when the first one is long in coming.
+    async fn telling_of_silence<T>(&self, answer: impl Future<Output = T>) -> T {
+        let mut answer = std::pin::pin!(answer);
+        if !self.heard.load(Ordering::Relaxed) {
+            let early = tokio::time::timeout(SILENCE, &mut answer).await;
+            let first = !self.heard.swap(true, Ordering::Relaxed);
+            match early {
+                Ok(answer) => return answer,
+                Err(_) if first => self.options.break_glass.output.note(&format!(
+                    "no answer from {} yet; --timeout says how long to wait",
+                    self.options.url.as_str().trim_end_matches('/')
+                )),
+                Err(_) => {}
+            }
+        }
+        answer.await
+    }
+
     /// Reads an answer piece by piece; only a failure before it begins is told from here.
     pub(super) async fn open(&self, path: &str) -> anyhow::Result<Incoming> {
         let unreached = |failure: Failure| self.not_reached(&failure).fault;
         loop {
             let headers = self.headers(&Effect::Read, false)?;
             let request = self.http.request(Method::GET, &self.address(path)?).map_err(unreached)?.headers(headers);
-            let incoming = self.http.open(request).await.map_err(unreached)?;
+            let incoming = self.telling_of_silence(self.http.open(request)).await.map_err(unreached)?;
             if (200..300).contains(&incoming.status()) {
                 return Ok(incoming);
             }

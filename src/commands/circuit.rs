@@ -5,13 +5,14 @@ use std::io;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::app::{App, WatchArgs};
+use crate::app::{App, Kept, StaleArgs, WatchArgs};
 use crate::error::Outcome;
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report, Table};
 use crate::wire::{Circuit, CircuitState, CircuitStatus, CircuitTransition};
 
 use super::args::{OneOrAll, PlatformArg, SinceArgs, already, count};
+use super::outage::{self, Question};
 
 /// Circuit breakers: state, history, reset
 #[derive(Subcommand, Debug)]
@@ -48,6 +49,9 @@ pub struct StatusArgs {
     /// All circuits, and exit code 3 when one is not CLOSED
     #[arg(long, conflicts_with = "platform")]
     all: bool,
+
+    #[command(flatten)]
+    stale: StaleArgs,
 
     #[command(flatten)]
     watch: WatchArgs,
@@ -93,19 +97,19 @@ impl Report for CircuitStatus {
 }
 
 async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
-    app.watch(&args.watch, || async {
-        let mut circuits = orchestrator.circuit_statuses().await?;
-        if let Some(PlatformArg(platform)) = args.platform {
+    let platform = args.platform.map(|p| p.0);
+    let question = Question::new(Kept::Circuits, args.stale).only(platform);
+    let report = |mut circuits: Vec<CircuitStatus>| {
+        if let Some(platform) = platform {
             circuits.retain(|c| c.platform == platform);
             if let [one] = &circuits[..] {
-                return Ok((OneOrAll::One(one.clone()), Outcome::Done));
+                return (OneOrAll::One(one.clone()), Outcome::Done);
             }
         }
         let problem = args.all && circuits.iter().any(|c| c.state != CircuitState::Closed);
-        Ok((OneOrAll::All(Circuits(circuits)), if problem { Outcome::Problem } else { Outcome::Done }))
-    })
-    .await
+        (OneOrAll::All(Circuits(circuits)), if problem { Outcome::Problem } else { Outcome::Done })
+    };
+    app.watch(&args.watch, || outage::look(app, &question, async |api| api.circuit_statuses().await, report)).await
 }
 
 /// Show when circuits opened and closed, and why

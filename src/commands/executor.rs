@@ -5,12 +5,13 @@ use std::io;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::app::{App, WatchArgs};
+use crate::app::{App, Kept, StaleArgs, WatchArgs};
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};
 use crate::wire::{ExecutorHealth, ExecutorState, ExecutorStatus};
 
 use super::args::{OneOrAll, PlatformArg};
+use super::outage::{self, Question};
 use super::restart::{self, RestartArgs};
 
 /// Executors: state, crashes, restart
@@ -44,6 +45,9 @@ pub struct StatusArgs {
     /// All executors, and exit code 3 when one is down
     #[arg(long, conflicts_with = "platform")]
     all: bool,
+
+    #[command(flatten)]
+    stale: StaleArgs,
 
     #[command(flatten)]
     watch: WatchArgs,
@@ -118,17 +122,17 @@ fn is_down(executor: &ExecutorStatus) -> bool {
 }
 
 async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
-    app.watch(&args.watch, || async {
-        let mut executors = orchestrator.executors().await?;
-        if let Some(PlatformArg(platform)) = args.platform {
+    let platform = args.platform.map(|p| p.0);
+    let question = Question::new(Kept::Executors, args.stale).only(platform);
+    let report = |mut executors: Vec<ExecutorStatus>| {
+        if let Some(platform) = platform {
             executors.retain(|e| e.platform == platform);
             if let [one] = &executors[..] {
-                return Ok((OneOrAll::One(one.clone()), Outcome::Done));
+                return (OneOrAll::One(one.clone()), Outcome::Done);
             }
         }
         let problem = args.all && executors.iter().any(is_down);
-        Ok((OneOrAll::All(Executors(executors)), if problem { Outcome::Problem } else { Outcome::Done }))
-    })
-    .await
+        (OneOrAll::All(Executors(executors)), if problem { Outcome::Problem } else { Outcome::Done })
+    };
+    app.watch(&args.watch, || outage::look(app, &question, async |api| api.executors().await, report)).await
 }

@@ -6,10 +6,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::analyze::LogArgs;
-use super::logs::place::StaleArgs;
 use super::text;
 use crate::analysis::failures::{Failures, Gather, Group, GroupBy};
-use crate::app::App;
+use crate::app::{App, StaleArgs};
 use crate::client::Orchestrator;
 use crate::error::{Explained, Kind, Outcome};
 use crate::output::document::{Document, DocumentFile, Section};

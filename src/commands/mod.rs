@@ -44,6 +44,7 @@ pub mod monitor;
 mod monitoring;
 pub mod notify;
 pub mod notion;
+mod outage;
 pub mod queue;
 pub mod rate_limits;
 pub mod report;

@@ -5,12 +5,13 @@ use std::io;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::app::{App, WatchArgs};
+use crate::app::{App, Kept, StaleArgs, WatchArgs};
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};
 use crate::wire::{Platform, RateLimitStatus, Time};
 
 use super::args::{OneOrAll, PlatformArg};
+use super::outage::{self, Question};
 
 /// Share of a limit from which on it is worth a warning (runbook, Issue 5, Prevention).
 const WARN_PERCENT: u64 = 80;
@@ -45,6 +46,9 @@ pub struct StatusArgs {
     /// Only when the window resets
     #[arg(long)]
     reset_time: bool,
+
+    #[command(flatten)]
+    stale: StaleArgs,
 
     #[command(flatten)]
     watch: WatchArgs,
@@ -119,9 +123,8 @@ impl Report for ResetTimes {
 }
 
 async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
-    app.watch(&args.watch, || async {
-        let mut limits = orchestrator.rate_limits().await?;
+    let question = Question::new(Kept::RateLimits, args.stale);
+    let report = |mut limits: Vec<RateLimitStatus>| {
         if let Some(PlatformArg(platform)) = args.platform {
             limits.retain(|l| l.platform == platform);
         }
@@ -135,7 +138,7 @@ async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
             (false, true) => OneOrAll::All(OneOrAll::One(limits.remove(0))),
             (false, false) => OneOrAll::All(OneOrAll::All(Limits(limits))),
         };
-        Ok((report, Outcome::Done))
-    })
-    .await
+        (report, Outcome::Done)
+    };
+    app.watch(&args.watch, || outage::look(app, &question, async |api| api.rate_limits().await, report)).await
 }

@@ -4,15 +4,17 @@ use std::io;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::analysis::span;
 use crate::analysis::system::{Finding, next_command};
-use crate::app::{App, WatchArgs};
+use crate::app::{App, Kept, StaleArgs, WatchArgs};
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table, Tone, percent};
-use crate::wire::{HostStatus, Severity, SystemStatus};
+use crate::wire::{HostStatus, Severity, SystemStatus, Time};
 
 use super::check::overall_word;
+use super::outage::{self, Answer, Question, Shown, Told};
 use super::text;
 
 /// The whole orchestrator on one screen.
@@ -35,36 +37,77 @@ impl Verb {
 ///
 /// Lockdown, pauses with their owner, open circuits, stuck and failed items, overrides with their end, the top three
 /// errors of the last hour and settings that wait for a restart, each with the command that helps and the runbook's
-/// section; then queue, parts and host. The last line is the one command to type next.
+/// section; then queue, parts and host. The last line is the one command to type next. While the orchestrator is silent,
+/// its last answer is shown, or what its log and what runs it say, with its age; that ends with 7.
 ///
 /// Example: opsctl system status --watch=5s
 #[derive(Args, Debug)]
 pub struct StatusArgs {
     #[command(flatten)]
+    stale: StaleArgs,
+
+    #[command(flatten)]
     watch: WatchArgs,
 }
 
 async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
-    app.watch(&args.watch, || async { Ok((Screen(orchestrator.system().await?), Outcome::Done)) }).await
+    let question = Question::new(Kept::System, args.stale);
+    app.watch(&args.watch, || async {
+        Ok(match outage::read(app, &question, async |api| api.system().await).await? {
+            Told::Partial(partial) => (Shown::Partial(partial), args.stale.ends(Outcome::Done)),
+            Told::Whole(Answer { value, as_of: None }) => (Shown::Whole(Screen::now(value)?), Outcome::Done),
+            Told::Whole(Answer { value, as_of: Some(at) }) => {
+                let screen = if args.stale.accept_stale { Screen::now(value)? } else { Screen::of(value, at)? };
+                (Shown::Whole(screen), args.stale.ends(Outcome::Done))
+            }
+        })
+    })
+    .await
 }
 
-/// In JSON the API's own answer.
+/// In JSON the API's own answer. An earlier one has no verdict: how it is now is not known.
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Screen(SystemStatus);
+struct Screen {
+    json: Value,
+    #[serde(skip)]
+    status: SystemStatus,
+    #[serde(skip)]
+    as_of: Option<Time>,
+}
+
+impl Screen {
+    fn now(status: SystemStatus) -> serde_json::Result<Self> {
+        Ok(Screen { json: serde_json::to_value(&status)?, status, as_of: None })
+    }
+
+    fn of(status: SystemStatus, at: Time) -> serde_json::Result<Self> {
+        let mut screen = Screen { as_of: Some(at), ..Screen::now(status)? };
+        if let Value::Object(fields) = &mut screen.json {
+            fields.remove("overall");
+        }
+        Ok(screen)
+    }
+}
 
 impl Report for Screen {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let status = &self.0;
+        let status = &self.status;
         let service = &status.service;
         let found = next_command(status, service.now);
-        page.pair("Overall", overall_word(status.overall))?;
+        match self.as_of {
+            None => page.pair("Overall", overall_word(status.overall))?,
+            Some(at) => {
+                page.pair("Overall", "UNKNOWN")?;
+                page.pair("Last answer", format_args!("{at}: {}", overall_word(status.overall)))?;
+            }
+        }
         let up = span(service.now.since(service.started_at));
         page.pair("Service", format_args!("{} {}, {}, up {up}", service.name, service.version, service.environment))?;
         findings(page, &found.findings)?;
         figures(page, status)?;
-        if let Some(command) = &found.next {
+        // What to type while nobody answers stands in the hints of what is typed.
+        if let Some(command) = found.next.as_ref().filter(|_| self.as_of.is_none()) {
             let command = page.paint(command, Tone::Strong);
             page.blank()?;
             page.line(format_args!("next: {command}"))?;

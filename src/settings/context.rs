@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Env, Services};
 use crate::error::{Fault, Kind};
+use crate::http::is_loopback;
 use crate::platforms::Endpoints;
 use crate::redact::masked;
 use crate::secret::Secret;
@@ -300,6 +301,15 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whether the orchestrator is known to run on this machine; a forwarded port only looks so.
+    pub fn is_here(&self) -> bool {
+        match self.kind {
+            ContextKind::Sandbox => true,
+            ContextKind::Local => self.url.as_ref().is_some_and(is_loopback),
+            ContextKind::Configured => false,
+        }
+    }
+
     /// Where it points, for people.
     pub fn place(&self) -> String {
         match (&self.url, self.kind) {

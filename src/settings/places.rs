@@ -86,6 +86,11 @@ impl Places {
         self.state.join("limits")
     }
 
+    /// The last answers of the orchestrators, for when they give none.
+    pub fn snapshots(&self) -> PathBuf {
+        self.state.join("snapshots")
+    }
+
     /// The sandbox's folder.
     pub fn sandbox(&self) -> PathBuf {
         self.state.join("sandbox")

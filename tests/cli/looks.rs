@@ -173,7 +173,7 @@ fn the_daily_check_has_seven_lines_in_the_runbooks_order() {
 
 #[test]
 fn where_nobody_answers_nothing_is_healthy() {
-    let world = World::configured("[contexts.local]\nurl = \"http://127.0.0.1:1\"\n");
+    let world = World::configured("context = \"there\"\n[contexts.there]\nurl = \"http://127.0.0.1:1\"\n");
     for look in LOOKS {
         let done = world.line(look).run().code(7);
         assert_eq!(done.stdout, "", "{look}");

@@ -13,6 +13,7 @@ mod logs;
 mod looks;
 mod oddities;
 mod orchestrator;
+mod outage;
 mod security;
 mod serve;
 mod service;

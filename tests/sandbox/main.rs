@@ -219,7 +219,8 @@ fn what_was_killed_is_an_outage_until_up_repairs_it() {
 
     let [host, serve] = sandbox.pids()[..] else { panic!() };
     kill(host);
-    sandbox.run("queue status --context sandbox").code(7);
+    let outage = sandbox.run("queue status --context sandbox").code(7);
+    assert!(outage.stdout.starts_with("Queued") && outage.stderr.contains("this is its answer of"), "{outage:?}");
     sandbox.run("sandbox up").code(0);
     assert!(!runs(serve), "a second orchestrator was started beside the first");
     sandbox.run("queue status --context sandbox").code(0);

@@ -15,9 +15,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::analysis::lines::Question;
-use crate::app::App;
+use crate::app::{App, StaleArgs};
 use crate::commands::logs::lines;
-use crate::commands::logs::place::{self, Place, StaleArgs};
+use crate::commands::logs::place::{self, Place};
 use crate::error::{Fault, Outcome};
 use crate::logs::query::Query;
 use crate::output::{Page, Report};

@@ -5,15 +5,17 @@ use std::io;
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::analysis::Verdict;
-use crate::app::{App, WatchArgs};
+use crate::app::{App, Kept, StaleArgs, WatchArgs};
 use crate::commands::args::{PlatformArg, each_once};
 use crate::commands::monitoring::{self, ExitStyleArgs, Measure};
+use crate::commands::outage::{self, Question, Told};
 use crate::commands::text;
 use crate::error::{Explained, Outcome};
 use crate::output::{Page, Report, Table};
-use crate::wire::{ExecutorHealth, ExecutorHealthReport, HealthReport, OverallHealth, Platform};
+use crate::wire::{ExecutorHealth, ExecutorHealthReport, HealthReport, OverallHealth, Platform, Time};
 
 use super::external;
 
@@ -21,7 +23,7 @@ use super::external;
 ///
 /// Without a platform: the verdict, the queue and one row for each executor. Words are OK, DEGRADED, DOWN, UNKNOWN
 /// and TIMEOUT; what could not be looked at is UNKNOWN and never healthy. Ends with 3 when anything asked for is not
-/// OK, and with 7 when the orchestrator does not answer.
+/// OK, and with 7 when the orchestrator does not answer; what it said last is shown without a verdict then.
 ///
 /// --verbose adds circuit, limit use and error rate. --external asks the vendors' status feeds straight from this
 /// machine instead, all at once and within one --timeout (5s unless told); it needs no orchestrator.
@@ -44,6 +46,9 @@ pub struct HealthArgs {
     external: bool,
 
     #[command(flatten)]
+    stale: StaleArgs,
+
+    #[command(flatten)]
     watch: WatchArgs,
 
     #[command(flatten)]
@@ -56,11 +61,24 @@ impl HealthArgs {
             let (feeds, outcome) = external::look(app, wanted).await?;
             return Ok((Answer::Feeds(feeds), outcome));
         }
+        let question = Question::new(Kept::Health, self.stale);
+        let answer = match outage::read(app, &question, async |api| api.health().await).await? {
+            Told::Whole(answer) => answer,
+            Told::Partial(partial) => return Ok((Answer::Others(partial), self.stale.ends(Outcome::Problem))),
+        };
+        let judged = self.judge(app, wanted, answer.value);
+        Ok(match answer.as_of {
+            Some(at) if !self.stale.accept_stale => (Answer::unjudged(judged.0, at)?, Outcome::Unreachable),
+            _ => judged,
+        })
+    }
+
+    /// What a report of the orchestrator says of what was asked for.
+    fn judge(&self, app: &App, wanted: &[Platform], report: HealthReport) -> (Answer, Outcome) {
         let verbose = app.is_verbose();
-        let report = app.orchestrator().await?.health().await?;
         if self.platforms.is_empty() && !self.all {
             let healthy = report.overall == OverallHealth::Healthy;
-            return Ok((Answer::Whole(Whole { report, verbose }), verdict(healthy)));
+            return (Answer::Whole(Whole { report, verbose }), verdict(healthy));
         }
         let rows = rows_of(report.executors, wanted);
         let healthy = rows.iter().all(|row| row.word() == "OK");
@@ -71,7 +89,7 @@ impl HealthArgs {
             Ok([one]) => Answer::One(Box::new(one)),
             Err(rows) => Answer::Several(Executors { rows, verbose }),
         };
-        Ok((answer, verdict(healthy)))
+        (answer, verdict(healthy))
     }
 }
 
@@ -104,9 +122,28 @@ enum Answer {
     One(Box<PlatformHealth>),
     Several(Executors),
     Feeds(external::Feeds),
+    Unjudged(Unjudged),
+    Others(outage::Partial),
+}
+
+/// An earlier answer. How it is now is not known, so the data has no verdict.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Unjudged {
+    known: Value,
+    #[serde(skip)]
+    at: Time,
+    #[serde(skip)]
+    was: Box<Answer>,
 }
 
 impl Answer {
+    fn unjudged(was: Answer, at: Time) -> serde_json::Result<Answer> {
+        let mut known = serde_json::to_value(&was)?;
+        without_verdict(&mut known);
+        Ok(Answer::Unjudged(Unjudged { known, at, was: Box::new(was) }))
+    }
+
     /// The verdict, what to say to a person, and what can be drawn as a graph.
     fn for_monitoring(&self) -> (Verdict, String, Vec<Measure>) {
         match self {
@@ -114,6 +151,11 @@ impl Answer {
             Answer::One(one) => worst([(one.platform, one.word(), one.reason())]),
             Answer::Several(executors) => worst(executors.rows.iter().map(|r| (r.platform, r.word(), r.reason()))),
             Answer::Feeds(feeds) => worst(feeds.words()),
+            Answer::Unjudged(earlier) => {
+                let (_, said, _) = earlier.was.for_monitoring();
+                (Verdict::Unknown, format!("no answer; at {} {said}", earlier.at), Vec::new())
+            }
+            Answer::Others(_) => (Verdict::Unknown, "no answer".into(), Vec::new()),
         }
     }
 }
@@ -143,7 +185,30 @@ impl Report for Answer {
             Answer::One(one) => one.draw(page),
             Answer::Several(executors) => draw_rows(page, &executors.rows, executors.verbose),
             Answer::Feeds(feeds) => feeds.draw(page),
+            Answer::Unjudged(earlier) => {
+                page.pair("Now", "UNKNOWN")?;
+                page.pair_time("Last answer", earlier.at)?;
+                page.blank()?;
+                earlier.was.draw(page)
+            }
+            Answer::Others(partial) => partial.draw(page),
         }
+    }
+}
+
+/// Takes away what says how it is now, as opposed to what happened.
+fn without_verdict(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_verdict),
+        Value::Object(fields) => {
+            for verdict in ["overall", "status", "reason"] {
+                fields.remove(verdict);
+            }
+            if let Some(Value::Object(executors)) = fields.get_mut("executors") {
+                executors.values_mut().for_each(without_verdict);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -307,6 +372,21 @@ mod tests {
             sample: 1238,
             reason: Some("circuit OPEN".into()),
         }
+    }
+
+    #[test]
+    fn an_earlier_answer_has_no_verdict_and_is_not_called_healthy() {
+        let executors = BTreeMap::from([(Platform::Notion, report(ExecutorHealth::Healthy, None))]);
+        let queue = QueueHealth { depth: 3, oldest_action: None, worker_utilization: 0.4 };
+        let report = HealthReport { overall: OverallHealth::Healthy, executors, queue };
+        let answer = Answer::unjudged(Answer::Whole(Whole { report, verbose: false }), Time(0)).unwrap();
+        let json = serde_json::to_value(&answer).unwrap();
+        assert_eq!((json.get("overall"), json["executors"]["notion"].get("status")), (None, None), "{json}");
+        assert_eq!((&json["queue"]["depth"], &json["executors"]["notion"]["sample"]), (&3.into(), &1238.into()));
+        let (verdict, said, _) = answer.for_monitoring();
+        assert_eq!(verdict, Verdict::Unknown);
+        assert!(said.starts_with("no answer; at 1970-01-01T00:00:00.000Z"), "{said}");
+        assert!(draw(&answer, Style::plain()).unwrap().starts_with("Now          UNKNOWN\n"));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::place::{self, StaleArgs};
-use crate::app::App;
+use super::place;
+use crate::app::{App, StaleArgs};
 use crate::error::{Explained, Kind, Outcome};
 use crate::server::audit;
 use crate::server::telemetry::Recorded;

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::follow::{self, Followed};
-use super::place::{self, Place, StaleArgs};
+use super::place::{self, Place};
 use super::{flow, grouped};
-use crate::app::App;
+use crate::app::{App, StaleArgs};
 use crate::commands::args::{PlatformArg, SinceArgs, UntilArgs, count};
 use crate::error::{Fault, Kind, Outcome};
 use crate::logs::page;

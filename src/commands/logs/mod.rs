@@ -13,6 +13,7 @@ mod stale;
 mod workflow;
 
 pub(super) use security::suspicious;
+pub(super) use stale::errors as errors_of_files;
 
 use clap::Subcommand;
 

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
 
 use crate::analysis::lines::{Line, Question, take_json};
-use crate::app::App;
+use crate::app::{App, StaleArgs};
 use crate::client::LogRecords;
 use crate::error::{Explained, Fault, Kind, Outcome};
 use crate::logs::files;
@@ -88,10 +87,10 @@ async fn of_sandbox(app: &App) -> anyhow::Result<PathBuf> {
     let place = sandbox::Place::of(&app.settings.places);
     let logs = place.data().join("logs");
     let Err(error) = app.target().await else { return Ok(logs) };
-    let record = sandbox::Record::read(&place).ok().flatten();
-    let record = record.filter(|record| record.is_broken() && logs.is_dir()).ok_or(error)?;
-    app.clock.set_offset_ms(record.clock_offset_ms);
-    Ok(logs)
+    match app.killed_sandbox() {
+        Some(_) if logs.is_dir() => Ok(logs),
+        _ => Err(error),
+    }
 }
 
 fn in_folder(folder: &Path, log: LogName) -> anyhow::Result<Option<Log>> {
@@ -101,14 +100,6 @@ fn in_folder(folder: &Path, log: LogName) -> anyhow::Result<Option<Log>> {
         None if log != LogName::Application => read(LogName::Application),
         found => Ok(found),
     }
-}
-
-/// `--accept-stale`, of verbs that can answer from the orchestrator's files.
-#[derive(Args, Clone, Copy, Debug)]
-pub(in crate::commands) struct StaleArgs {
-    /// End with 0 also when the orchestrator is silent
-    #[arg(long)]
-    accept_stale: bool,
 }
 
 impl StaleArgs {
@@ -139,7 +130,7 @@ impl StaleArgs {
     /// The same for whatever else it left.
     pub(super) fn left(self, app: &App, why: &str, what: &str) -> Outcome {
         app.output.warn(&format!("{why}: this is from {what}"));
-        if self.accept_stale { Outcome::Done } else { Outcome::Unreachable }
+        self.ends(Outcome::Done)
     }
 }
 

@@ -57,7 +57,11 @@ impl Question for Gather {
 }
 
 /// What the lines say, in the shape of the API's answer.
-pub(super) async fn errors(app: &App, place: &Place, lines: &LineFilter) -> anyhow::Result<(ErrorLog, LogSource)> {
+pub(in crate::commands) async fn errors(
+    app: &App,
+    place: &Place,
+    lines: &LineFilter,
+) -> anyhow::Result<(ErrorLog, LogSource)> {
     let limit = usize::try_from(lines.limit).unwrap_or(usize::MAX);
     let gather = Gather { limit, newest: VecDeque::new(), by_code: BTreeMap::new(), total: 0 };
     let (gather, source) = place::ask_all(app, place, LogName::Errors, lines, gather).await?;

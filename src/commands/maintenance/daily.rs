@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::analysis::Verdict;
 use crate::analysis::maintenance::{self, Daily, DailyInput, Ended, Look, Row};
-use crate::app::App;
+use crate::app::{App, Kept, Snapshot, StaleArgs};
 use crate::commands::monitoring::{self, ExitStyleArgs, Measure};
+use crate::commands::outage;
 use crate::commands::text;
-use crate::error::{Explained, Outcome};
+use crate::error::{Explained, Kind, Outcome};
 use crate::output::{Page, Report, Tone};
+use crate::server::host;
+use crate::wire::{HostStatus, Performance, Time};
 
 /// Success and error rates cover this long (runbook, Daily Tasks).
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
@@ -21,54 +25,115 @@ const WINDOW: Duration = Duration::from_secs(24 * 3600);
 ///
 /// System health, success rate (target >95%), queue depth (target <50), circuit breakers, error rate (target <5%),
 /// disk (warning at >80%) and memory of the orchestrator's host, rates over the last 24 hours. Ends with 3 when a line
-/// is beyond its threshold or could not be looked at, with 7 when nothing could be.
+/// is beyond its threshold or could not be looked at, with 7 when nothing could be: the lines say what they were when
+/// the orchestrator last answered, then, and those of this machine's disk and memory are looked at from here.
 ///
 /// Example: opsctl maintenance daily --exit-style check
 #[derive(Args, Debug)]
 pub struct DailyArgs {
+    #[command(flatten)]
+    stale: StaleArgs,
+
     #[command(flatten)]
     exit_style: ExitStyleArgs,
 }
 
 pub(super) async fn daily(app: &App, args: DailyArgs) -> anyhow::Result<Outcome> {
     let (input, failure) = look(app).await;
-    let daily = maintenance::daily(&input);
+    let mut daily = maintenance::daily(&input);
+    let mut outcome = if daily.beyond || daily.blind { Outcome::Problem } else { Outcome::Done };
+    let mut failure = failure;
+    if let Some(error) = failure.take_if(|error| Explained::from_error(error).kind == Kind::Unreachable) {
+        app.killed_sandbox();
+        let earlier = Earlier::read(app, &why(&error));
+        daily = earlier.judged(app, args.stale);
+        outcome = args.stale.ends(if daily.beyond || daily.blind { Outcome::Problem } else { Outcome::Done });
+        match earlier.oldest {
+            Some(at) => app.output.warn(&format!("{}: this is {}", why(&error), outage::age(app, at))),
+            None => failure = Some(error),
+        }
+    }
     if args.exit_style.is_check() {
         let verdict = daily.rows.iter().map(|row| row.verdict).max().unwrap_or(Verdict::Unknown);
         app.output.write(&monitoring::line("DAILY", verdict, &said(&daily), &measures(&daily)))?;
         return Ok(monitoring::outcome(verdict));
     }
-    let bad = daily.beyond || daily.blind;
     app.emit(&Checks { checks: daily.rows })?;
     match failure {
         // Nothing could be read: the lines say UNKNOWN, the error says why, and its kind is the exit code.
         Some(error) => Err(error.context("cannot look at the orchestrator")),
-        None => Ok(if bad { Outcome::Problem } else { Outcome::Done }),
+        None => Ok(outcome),
     }
+}
+
+/// What the orchestrator said last, and what can be seen without it.
+struct Earlier {
+    input: DailyInput,
+    /// The oldest of its answers.
+    oldest: Option<Time>,
+    /// Whether disk and memory are this machine's, as they are now.
+    host_is_here: bool,
+}
+
+impl Earlier {
+    fn read(app: &App, why: &str) -> Self {
+        let mut oldest = None::<Time>;
+        let input = DailyInput {
+            health: kept(app, &Kept::Health, why, &mut oldest),
+            success: kept(app, &Kept::Performance, why, &mut oldest).map(ended),
+            queue: kept(app, &Kept::Queue, why, &mut oldest),
+            circuits: kept(app, &Kept::Circuits, why, &mut oldest),
+            host: kept(app, &Kept::Host, why, &mut oldest),
+        };
+        let here = app.settings.context().ok().filter(|context| context.is_here());
+        match here {
+            Some(_) => {
+                let now = host::status(&app.settings.places.data);
+                let host = Ok(HostStatus { process_rss_bytes: None, ..now });
+                Earlier { input: DailyInput { host, ..input }, oldest, host_is_here: true }
+            }
+            None => Earlier { input, oldest, host_is_here: false },
+        }
+    }
+
+    /// The lines: as they were where that is accepted, and without a verdict otherwise.
+    fn judged(&self, app: &App, stale: StaleArgs) -> Daily {
+        let mut daily = maintenance::daily(&self.input);
+        let Some(at) = self.oldest.filter(|_| !stale.accept_stale) else { return daily };
+        let earlier = |row: Row| match self.host_is_here && row.is_of_host() {
+            true => row,
+            false => row.earlier(at, app.now()),
+        };
+        daily.rows = daily.rows.into_iter().map(earlier).collect();
+        daily
+    }
+}
+
+fn kept<T: DeserializeOwned>(app: &App, kind: &Kept, why: &str, oldest: &mut Option<Time>) -> Look<T> {
+    let snapshot: Snapshot<T> = app.kept(kind).ok_or_else(|| why.to_owned())?;
+    *oldest = Some(oldest.map_or(snapshot.as_of, |oldest| oldest.min(snapshot.as_of)));
+    Ok(snapshot.answer)
+}
+
+fn ended(performance: Performance) -> Ended {
+    let current = performance.current;
+    Ended { succeeded: current.succeeded, ended: current.total_actions, window: WINDOW }
 }
 
 /// Asks everything at once. The error is there only when every question failed.
 async fn look(app: &App) -> (DailyInput, Option<anyhow::Error>) {
-    let orchestrator = match app.orchestrator().await {
-        Ok(orchestrator) => orchestrator,
-        Err(error) => return (blind(&why(&error)), Some(error)),
-    };
     let (health, performance, queue, circuits, host) = tokio::join!(
-        orchestrator.health(),
-        orchestrator.performance(WINDOW, None),
-        orchestrator.queue_status(),
-        orchestrator.circuit_statuses(),
-        orchestrator.host(),
+        outage::fresh(app, &Kept::Health, async |api| api.health().await),
+        outage::fresh(app, &Kept::Performance, async |api| api.performance(WINDOW, None).await),
+        outage::fresh(app, &Kept::Queue, async |api| api.queue_status().await),
+        outage::fresh(app, &Kept::Circuits, async |api| api.circuit_statuses().await),
+        outage::fresh(app, &Kept::Host, async |api| api.host().await),
     );
     let mut failures = Vec::new();
     let mut answers = 0;
     let input = DailyInput {
         health: keep(health, &mut answers, &mut failures),
-        success: keep(performance, &mut answers, &mut failures).map(|p| Ended {
-            succeeded: p.current.succeeded,
-            ended: p.current.total_actions,
-            window: WINDOW,
-        }),
+        success: keep(performance, &mut answers, &mut failures).map(ended),
         queue: keep(queue, &mut answers, &mut failures),
         circuits: keep(circuits, &mut answers, &mut failures),
         host: keep(host, &mut answers, &mut failures),
@@ -93,17 +158,6 @@ fn keep<T>(answer: anyhow::Result<T>, answers: &mut u32, failures: &mut Vec<anyh
 
 fn why(error: &anyhow::Error) -> String {
     Explained::from_error(error).message
-}
-
-/// Nobody could look at anything.
-fn blind(why: &str) -> DailyInput {
-    DailyInput {
-        health: Err(why.to_owned()),
-        success: Err(why.to_owned()),
-        queue: Err(why.to_owned()),
-        circuits: Err(why.to_owned()),
-        host: Err(why.to_owned()),
-    }
 }
 
 /// The seven lines.
@@ -168,6 +222,18 @@ mod tests {
         CircuitState, CircuitStatus, HealthReport, HostStatus, OverallHealth, Platform, QueueHealth, QueueStatus,
     };
     use std::collections::BTreeMap;
+
+    /// Nobody could look at anything.
+    fn blind(why: &str) -> DailyInput {
+        let why = || why.to_owned();
+        DailyInput {
+            health: Err(why()),
+            success: Err(why()),
+            queue: Err(why()),
+            circuits: Err(why()),
+            host: Err(why()),
+        }
+    }
 
     /// The runbook's example.
     fn morning() -> DailyInput {

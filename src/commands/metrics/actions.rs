@@ -8,10 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::analysis::span;
-use crate::app::{App, WatchArgs};
+use crate::app::{App, StaleArgs, WatchArgs};
 use crate::commands::args::PlatformArg;
 use crate::commands::logs::left::left;
-use crate::commands::logs::place::StaleArgs;
 use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::app::{App, WatchArgs};
+use crate::app::{App, Kept, StaleArgs, WatchArgs};
+use crate::commands::outage::{self, Question};
 use crate::error::Outcome;
 use crate::output::{Page, Report};
 use crate::settings::format_duration;
@@ -19,6 +20,9 @@ use crate::wire::QueueStatus;
 /// Example: opsctl queue status --watch=5s
 #[derive(Args, Debug)]
 pub struct StatusArgs {
+    #[command(flatten)]
+    stale: StaleArgs,
+
     #[command(flatten)]
     watch: WatchArgs,
 }
@@ -37,6 +41,9 @@ impl Report for QueueStatus {
 }
 
 pub(super) async fn run(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
-    app.watch(&args.watch, || async { Ok((orchestrator.queue_status().await?, Outcome::Done)) }).await
+    let question = Question::new(Kept::Queue, args.stale);
+    app.watch(&args.watch, || {
+        outage::look(app, &question, async |api| api.queue_status().await, |status| (status, Outcome::Done))
+    })
+    .await
 }

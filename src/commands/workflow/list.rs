@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::analysis::workflow_lines::Gather;
 use crate::analysis::workflows::{Group, GroupBy, groups};
-use crate::app::App;
+use crate::app::{App, StaleArgs};
 use crate::commands::args::{OneOrAll, SinceArgs, count};
-use crate::commands::logs::place::{self, Place, StaleArgs};
+use crate::commands::logs::place::{self, Place};
 use crate::commands::text;
 use crate::error::{Explained, Kind, Outcome};
 use crate::output::{Page, Report, Table};

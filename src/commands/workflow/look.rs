@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 use serde::Serialize;
 
 use crate::analysis::workflows::{next_command, object};
-use crate::app::{App, WatchArgs};
+use crate::app::{App, Kept, StaleArgs, WatchArgs};
+use crate::commands::outage::{self, Question};
 use crate::error::{Explained, Kind, Outcome};
 use crate::output::{Page, Report, Table};
 use crate::wire::{
@@ -30,6 +31,9 @@ const AT_ONCE: usize = 8;
 pub struct StatusArgs {
     #[command(flatten)]
     workflow: WorkflowArg,
+
+    #[command(flatten)]
+    stale: StaleArgs,
 
     #[command(flatten)]
     watch: WatchArgs,
@@ -111,13 +115,13 @@ fn outcome(workflow: &Workflow) -> Outcome {
 }
 
 pub(super) async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
-    let orchestrator = app.orchestrator().await?;
-    app.watch(&args.watch, || async {
-        let workflow = orchestrator.workflow(&args.workflow.id).await?;
+    let id = &args.workflow.id;
+    let question = Question::new(Kept::Workflow(id.clone()), args.stale);
+    let report = |workflow: Workflow| {
         let outcome = outcome(&workflow);
-        Ok((Status { report: WorkflowReport::from(&workflow), workflow }, outcome))
-    })
-    .await
+        (Status { report: WorkflowReport::from(&workflow), workflow }, outcome)
+    };
+    app.watch(&args.watch, || outage::look(app, &question, async |api| api.workflow(id).await, report)).await
 }
 
 /// The steps, in the order of the definition.
