@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
-pub use world::{Done, repository};
+pub use world::{Done, has, repository};
 use world::{Run, World};
 
 /// How long a sandbox lives on when the test is killed before it can end it.
