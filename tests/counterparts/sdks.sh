@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Official SDKs against the simulators: every call they serve, its effect, and its errors; and each answer against the
-# platform's contract. Ends with the tables.
+# platform's contract; and a clean-up by opsctl that an SDK edits meanwhile. Ends with the tables.
 . "$(dirname "$0")/lib/serve.bash" "$@"
 need node npm python3
 here=$(realpath "$(dirname "$0")")
@@ -21,4 +21,4 @@ done
 
 # The bound is no measure: without it a client that waits for ever would hold everything up.
 NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 timeout 300 \
-  node "$work/sdk/check.mjs" "$work/sims/simulators.json" "$here/../contracts" "$work/venv/bin/python" || fail "see above"
+  node "$work/sdk/check.mjs" "$work/sims/simulators.json" "$here/../contracts" "$work/venv/bin/python" "$opsctl" || fail "see above"

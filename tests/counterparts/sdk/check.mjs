@@ -1,8 +1,9 @@
 // Official SDKs against the simulators, and what they are answered against the contracts.
-// Usage: node check.mjs SIMULATORS.json CONTRACTS-FOLDER PYTHON
+// Usage: node check.mjs SIMULATORS.json CONTRACTS-FOLDER PYTHON OPSCTL
 
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import cleanup from "./cleanup.mjs";
 import { Contract } from "./contracts.mjs";
 import * as google from "./google.mjs";
 import notion from "./notion.mjs";
@@ -11,7 +12,7 @@ import { Recorder } from "./recorder.mjs";
 import slack from "./slack.mjs";
 import trello from "./trello.mjs";
 
-const [description, folder, python] = process.argv.slice(2);
+const [description, folder, python, opsctl] = process.argv.slice(2);
 const simulators = JSON.parse(readFileSync(description));
 const contract = (file) => new Contract(`${folder}/${file}.openapi.json`);
 
@@ -62,6 +63,7 @@ for (const { recorder } of recorders.values()) {
 
 const suites = [];
 for (const run of [notion, trello, slack, google.library, google.drive, google.sheets, pagerduty, feeds]) suites.push(await run(simulators));
+suites.push(await cleanup(simulators, opsctl));
 
 // Another process, so that the recorders go on answering meanwhile.
 const script = new URL("sdks.py", import.meta.url).pathname;
