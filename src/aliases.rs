@@ -307,6 +307,26 @@ pub fn find(words: &str) -> Option<&'static Verb> {
     VERBS.iter().find(|v| v.name == words || v.also.contains(&words))
 }
 
+/// The words of a rewritten command line, from the command's own on.
+pub fn command_words(args: &[OsString]) -> Vec<String> {
+    let at = command_position(args).unwrap_or(args.len());
+    args[at..].iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// A command's words without the flags of `guard::ChangeArgs`: what whoever executes the plan says anew.
+pub fn without_consent(words: &[String]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.split_once('=').map_or(word.as_str(), |(flag, _)| flag) {
+            "--yes" | "--confirm" | "--dry-run" => {}
+            "--save-plan" | "--reason" | "--ticket" => drop((!word.contains('=')).then(|| words.next())),
+            _ => kept.push(word.clone()),
+        }
+    }
+    kept
+}
+
 /// What the command of a rewritten command line does to the world.
 pub fn class_of(args: &[OsString]) -> Option<Class> {
     let at = command_position(args)?;
@@ -356,6 +376,13 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_saved_command_has_no_consent_in_it() {
+        let words = "queue clear --stuck-only --yes --save-plan f --reason=x --ticket T --confirm=here".split(' ');
+        let words: Vec<String> = words.map(str::to_owned).collect();
+        assert_eq!(without_consent(&words), ["queue", "clear", "--stuck-only"]);
+    }
 
     fn words(line: &str) -> Vec<OsString> {
         std::iter::once("opsctl").chain(line.split(' ')).map(OsString::from).collect()

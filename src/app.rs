@@ -15,14 +15,18 @@ pub use target::Target;
 pub use watch::WatchArgs;
 
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::aliases::Class;
+use crate::aliases::{self, Class};
 use crate::client::{BreakGlass, Orchestrator, OrchestratorOptions};
 use crate::clock::Clock;
 use crate::error::{Explained, Kind};
-use crate::guard::{Approval, Entry, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, Terminal};
+use crate::guard::{
+    Approval, Entry, Guard, Plan, Prompt, Receipt, ReceiptItem, ReceiptState, Receipts, SavedPlan, Terminal, WholePlan,
+};
 use crate::output::{Output, Report, Style};
+use crate::platforms::Clients;
 use crate::sandbox::Place;
 use crate::settings::{ContextKind, Settings};
 use crate::wire::{EffectKind, Job, Time};
@@ -43,6 +47,11 @@ pub struct App {
     pub class: Option<Class>,
     target: tokio::sync::OnceCell<Target>,
     orchestrator: tokio::sync::OnceCell<Orchestrator>,
+    paced: tokio::sync::OnceCell<Clients>,
+    /// The words that were typed, canonically spelled.
+    words: Vec<String>,
+    /// A saved plan that the next approval has to be for.
+    agreed: RefCell<Option<WholePlan>>,
     /// Approved, and no outcome written yet.
     open: RefCell<Option<Receipt>>,
     /// Whether `--watch` looks again and again.
@@ -50,12 +59,15 @@ pub struct App {
 }
 
 impl App {
-    /// The app of this process, for a verb of this class.
-    pub fn new(settings: Settings, class: Option<Class>) -> Self {
+    /// The app of this process, for a verb of this class that was called with these words.
+    pub fn new(settings: Settings, class: Option<Class>, words: Vec<String>) -> Self {
         let clock = Clock::system();
         let style = |make: fn(_, &_, _) -> Style| make(settings.color.value, &settings.env, clock.now());
         let output = Output::new(settings.output.value, settings.quiet, style(Style::stdout), style(Style::stderr));
         output.redactor.add(&settings.env.secrets());
+        if let Ok(context) = settings.context() {
+            output.redactor.add(&context.secrets_in(&settings.env));
+        }
         let receipts = Receipts::new(&settings.places, output.redactor.clone());
         App {
             settings,
@@ -66,6 +78,9 @@ impl App {
             class,
             target: tokio::sync::OnceCell::new(),
             orchestrator: tokio::sync::OnceCell::new(),
+            paced: tokio::sync::OnceCell::new(),
+            words,
+            agreed: RefCell::new(None),
             open: RefCell::new(None),
             watching: Cell::new(false),
         }
@@ -182,9 +197,30 @@ impl App {
             clock: &self.clock,
             env: &self.settings.env,
         };
+        if let Some(agreed) = self.agreed.borrow_mut().take() {
+            agreed.ensure_same(plan.steps_in_order())?;
+        }
+        if let Some(file) = plan.kept_in() {
+            guard.approve(&plan.clone().dry(), entry).await?;
+            let command = aliases::without_consent(&self.words);
+            self.keep_plan(&plan.saved(command, self.address().await?, self.now()), file)?;
+            return Ok(None);
+        }
         let approval = guard.approve(plan, entry).await?;
         *self.open.borrow_mut() = approval.as_ref().map(|a| a.receipt().clone());
         Ok(approval)
+    }
+
+    /// Lets nothing be approved but this saved plan.
+    pub fn agree(&self, plan: WholePlan) {
+        *self.agreed.borrow_mut() = Some(plan);
+    }
+
+    /// Keeps a plan in a file, and says how it is executed.
+    pub fn keep_plan<P: serde::Serialize>(&self, plan: &SavedPlan<P>, file: &Path) -> anyhow::Result<()> {
+        plan.save(file, &self.output.redactor)?;
+        self.note(format!("saved: opsctl apply {}  until {}", file.display(), plan.expires_at));
+        Ok(())
     }
 
     /// Where the context points, and the environment word of the server there; `None` when it has only the documented

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, FromArgMatches};
 
-use crate::aliases::{self, Class};
+use crate::aliases;
 use crate::app::App;
 use crate::commands::Command;
 use crate::error::{Explained, Fault, Kind, Outcome};
@@ -106,7 +106,7 @@ pub fn run(args: Vec<OsString>, env: Env) -> ExitCode {
         Ok((globals, Command::from_matches(&matches).map_err(Box::new)?))
     });
     match parsed {
-        Ok((globals, command)) => execute(globals.into_flags(), env, command, aliases::class_of(&args)),
+        Ok((globals, command)) => execute(globals.into_flags(), env, command, &args),
         Err(usage::Wrong::Usage(fault)) => early_error(&typed, &env, (*fault).into()),
         Err(usage::Wrong::Parser(error)) if !error.use_stderr() => {
             let output = early_output(&typed, &env);
@@ -126,6 +126,14 @@ fn parse(args: &[OsString]) -> Result<clap::ArgMatches, usage::Wrong> {
     Ok(command().try_get_matches_from(args).map_err(Box::new)?)
 }
 
+/// The command that canonically spelled words mean; a saved plan holds such.
+pub(crate) fn command_of(words: &[String]) -> Result<Command, Fault> {
+    let args: Vec<OsString> =
+        std::iter::once("opsctl").chain(words.iter().map(String::as_str)).map(Into::into).collect();
+    let matches = command().try_get_matches_from(&args);
+    matches.and_then(|matches| Command::from_matches(&matches)).map_err(|error| fault_of(&error, &args, &args))
+}
+
 /// What is wrong with a command line, without running it. `typed` starts with the program's name.
 pub(crate) fn check(typed: &[OsString]) -> Result<(), Fault> {
     let args = aliases::rewrite(typed.to_vec());
@@ -137,11 +145,11 @@ pub(crate) fn check(typed: &[OsString]) -> Result<(), Fault> {
     }
 }
 
-fn execute(flags: Flags, env: Env, command: Command, class: Option<Class>) -> ExitCode {
+fn execute(flags: Flags, env: Env, command: Command, args: &[OsString]) -> ExitCode {
     let early = early_output_of(&flags, &env);
     let settings = if command.reads_config() { Settings::load(flags, env) } else { Settings::without_file(flags, env) };
     let app = match settings {
-        Ok(settings) => App::new(settings, class),
+        Ok(settings) => App::new(settings, aliases::class_of(args), aliases::command_words(args)),
         Err(error) => return finish(&early, Err(error)),
     };
     let result = match runtime(&command) {
@@ -211,7 +219,10 @@ fn early_output_of(flags: &Flags, env: &Env) -> Output {
     let format = flags.output.or_else(|| of_env("OPSCTL_OUTPUT")?.parse().ok()).unwrap_or_default();
     let color = flags.color.or_else(|| of_env("OPSCTL_COLOR")?.parse().ok()).unwrap_or_default();
     let now = crate::clock::Clock::system().now();
-    Output::new(format, flags.quiet, Style::stdout(color, env, now), Style::stderr(color, env, now))
+    let output = Output::new(format, flags.quiet, Style::stdout(color, env, now), Style::stderr(color, env, now));
+    // What was typed may hold one by mistake, and comes back in the error.
+    output.redactor.add(&env.secrets());
+    output
 }
 
 #[cfg(test)]

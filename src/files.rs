@@ -18,7 +18,7 @@ pub fn write_unsynced(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 }
 
 fn replace(path: &Path, content: &[u8], private: bool, durable: bool) -> anyhow::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_directory(directory)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary: PathBuf = directory.join(format!(".{name}.{}", uuid::Uuid::now_v7().simple()));

@@ -8,6 +8,7 @@
 //! What an answer means (status codes, error bodies, retries) is left to the callers: `client` and `platforms`.
 
 mod failure;
+mod sending;
 mod text;
 
 use std::net::IpAddr;
@@ -143,6 +144,11 @@ impl Http {
         }
         Ok(Reply { status, headers, url, body: body.freeze() })
     }
+}
+
+/// A body that lets go of `held` when it begins to be sent, or when the request ends without that.
+pub fn body_holding<T: Send + Sync + Unpin + 'static>(bytes: Bytes, held: T) -> reqwest::Body {
+    reqwest::Body::wrap(sending::Sending::new(bytes, held))
 }
 
 /// An answer whose body is read piece by piece.

@@ -55,12 +55,17 @@ impl App {
         Ok(Clients::new(self.endpoints().await?, credentials, self.clock.clone()))
     }
 
-    /// The same, at the pace that each credential bears: for whatever changes something or takes more than a few requests.
+    /// The same, at the pace that each credential bears: for whatever changes something or takes more than a few
+    /// requests. The clients are made once, so that all parts of a command share connections and pace.
     pub async fn paced(&self) -> anyhow::Result<Clients> {
-        let credentials = Credentials::from_env(&self.platform_env().await?);
-        let pacing = Pacing::new(Some(self.settings.places.limits()), self.clock.clone());
-        let rates = self.settings.context()?.pace.iter().map(|(platform, rate)| (*platform, *rate));
-        Ok(Clients::paced(self.endpoints().await?, credentials, self.clock.clone(), pacing.rates(rates)))
+        let make = || async {
+            let credentials = Credentials::from_env(&self.platform_env().await?);
+            let pacing = Pacing::new(Some(self.settings.places.limits()), self.clock.clone());
+            let rates = self.settings.context()?.pace.iter().map(|(platform, rate)| (*platform, *rate));
+            let (endpoints, clock) = (self.endpoints().await?, self.clock.clone());
+            anyhow::Ok(Clients::paced(endpoints, credentials, clock, pacing.rates(rates)))
+        };
+        self.paced.get_or_try_init(make).await.cloned()
     }
 
     /// What tells people: Slack with the context's key, PagerDuty with its routing key.

@@ -1,7 +1,5 @@
 //! One item of a change, as data: a saved plan, the journal and an undo hold it as it is.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -143,17 +141,6 @@ impl Item {
     }
 }
 
-/// Flags of every verb that changes many items on a platform.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub struct BulkArgs {
-    #[command(flatten)]
-    pub(super) limits: Limits,
-
-    /// Keep the plan for `opsctl apply FILE`, and stop
-    #[arg(long, value_name = "FILE")]
-    pub save_plan: Option<PathBuf>,
-}
-
 /// Flags that bound a change of many items.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Limits {
@@ -165,9 +152,24 @@ pub struct Limits {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_errors: Option<u64>,
 
+    /// The part of the limit that may be taken.
+    #[command(flatten)]
+    pub share: ShareArgs,
+}
+
+/// The flag of every verb that may send many requests beside production's.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ShareArgs {
     /// Take only this part of the limit production leaves
     #[arg(long, value_name = "PART", value_parser = parse_share)]
     pub share: Option<f64>,
+}
+
+impl Limits {
+    /// Whether any of them was given.
+    pub fn is_set(&self) -> bool {
+        self.max_items.is_some() || self.max_errors.is_some() || self.share.share.is_some()
+    }
 }
 
 fn parse_share(text: &str) -> Result<f64, Fault> {

@@ -1,24 +1,36 @@
 //! From a list of items to its summary: plan, question, journal, run, receipt. One path for a verb's first run, a saved
 //! plan, an interrupted run and an undo.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::item::{BulkArgs, Deed, Item, Limits};
+use serde::{Deserialize, Serialize};
+
+use super::item::{Deed, Item, Limits};
 use super::platforms::AtPlatforms;
 use super::run::{Run, Tally};
-use super::saved::SavedPlan;
 use super::share;
 use super::summary::Summary;
 use crate::app::App;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::journal::Fate;
-use crate::guard::{Approval, ChangeArgs, Entry, KeptPlan, Plan, Receipt, Stage};
+use crate::guard::{Approval, ChangeArgs, Entry, KeptPlan, Plan, Receipt, SavedPlan, Stage};
 use crate::settings::format_duration;
-use crate::wire::{EffectKind, Platform};
+use crate::wire::EffectKind;
 
 /// Up to this many items nobody needs to be told how long it takes.
 const FEW: u64 = 20;
+
+/// What a saved plan of a job executes: exactly these items.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemsPlan {
+    /// What is changed, for the lease.
+    pub subject: Option<String>,
+    /// What to know before answering.
+    pub notes: Vec<String>,
+    /// The items, in the order in which they are done.
+    pub items: Vec<Item>,
+}
 
 /// A change of many items straight on the platforms.
 #[derive(Clone, Debug)]
@@ -30,7 +42,6 @@ pub struct Job {
     notes: Vec<String>,
     change: ChangeArgs,
     limits: Limits,
-    save_plan: Option<PathBuf>,
     /// The receipt that it goes on with, and how far each item had come.
     interrupted: Option<(Receipt, Vec<Stage>)>,
 }
@@ -46,7 +57,6 @@ impl Job {
             notes: Vec::new(),
             change: change.clone(),
             limits: Limits::default(),
-            save_plan: None,
             interrupted: None,
         }
     }
@@ -72,13 +82,6 @@ impl Job {
         self
     }
 
-    /// The flags of a verb that changes many items.
-    #[must_use]
-    pub fn bulk(mut self, bulk: &BulkArgs) -> Self {
-        self.save_plan.clone_from(&bulk.save_plan);
-        self.limits(&bulk.limits)
-    }
-
     /// The flags that bound it.
     #[must_use]
     pub fn limits(mut self, limits: &Limits) -> Self {
@@ -102,7 +105,7 @@ impl Job {
         };
         let work = AtPlatforms::new(app.paced().await?, platform);
         let plan = self.plan(&work);
-        if let Some(file) = &self.save_plan {
+        if let Some(file) = &self.change.save_plan {
             return self.save(app, plan, file).await;
         }
         let approval = match &self.interrupted {
@@ -113,13 +116,8 @@ impl Job {
             }
         };
         let Some(approval) = approval else { return Ok(Outcome::Done) };
-        if let Some(share) = self.limits.share {
-            share::begin(app, &work, platform, share).await;
-        }
-        let fates = tokio::select! {
-            fates = self.act(app, &approval, &work) => fates?,
-            () = self.follow(app, &work, platform) => Vec::new(),
-        };
+        let acting = self.act(app, &approval, &work);
+        let fates = share::within(app, work.clients(), platform, self.limits.share.share, acting).await?;
         self.note_undone(app, approval.receipt_id(), &fates)?;
         let summary = Summary::new(approval.receipt_id(), &self.title, &self.items, &fates);
         app.emit(&summary)?;
@@ -148,26 +146,15 @@ impl Job {
         let saved = SavedPlan {
             verb: self.verb.to_owned(),
             title: self.title.clone(),
-            subject: self.subject.clone(),
             context,
             url,
             created_at: now,
-            expires_at: SavedPlan::expiry(now),
-            notes: self.notes.clone(),
-            items: self.items.clone(),
+            expires_at: SavedPlan::<ItemsPlan>::expiry(now),
+            plan: ItemsPlan { subject: self.subject.clone(), notes: self.notes.clone(), items: self.items.clone() },
         };
         app.approve(&plan.dry()).await?;
-        saved.save(file, &app.output.redactor)?;
-        app.note(format!("saved: opsctl apply {}  until {}", file.display(), saved.expires_at));
+        app.keep_plan(&saved, file)?;
         Ok(Outcome::Done)
-    }
-
-    /// Keeps to the share of what production has left; never ends.
-    async fn follow(&self, app: &App, work: &AtPlatforms, platform: Platform) {
-        match self.limits.share {
-            Some(share) => share::follow(app, work, platform, share).await,
-            None => std::future::pending().await,
-        }
     }
 
     fn plan(&self, work: &AtPlatforms) -> Plan {

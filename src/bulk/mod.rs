@@ -15,7 +15,7 @@
 //!         .undo(Undo::Restore)
 //! });
 //! Job::new("notion remove-duplicates", format!("move {n} duplicate pages of {name} to the trash"), &self.change)
-//!     .bulk(&self.bulk)                                        // BulkArgs, flattened beside ChangeArgs
+//!     .limits(&self.limits)                                    // Limits, flattened beside ChangeArgs
 //!     .subject(format!("notion database {id}"))
 //!     .items(items.collect())
 //!     .run(app)
@@ -34,15 +34,13 @@ mod item;
 mod job;
 mod platforms;
 mod run;
-mod saved;
-mod share;
+pub mod share;
 mod summary;
 mod work;
 
-pub use item::{BulkArgs, Deed, Item, Limits};
-pub use job::Job;
+pub use item::{Deed, Item, Limits, ShareArgs};
+pub use job::{ItemsPlan, Job};
 pub use platforms::AtPlatforms;
 pub use run::{Run, Tally};
-pub use saved::SavedPlan;
 pub use summary::Summary;
 pub use work::{Found, Sight, Work, Written};

@@ -41,6 +41,11 @@ impl AtPlatforms {
         AtPlatforms { clients, pace, page }
     }
 
+    /// Those it speaks with.
+    pub(super) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// What paces it.
     pub(super) fn pace(&self) -> Option<&Pace> {
         self.pace.as_deref()

@@ -1,9 +1,10 @@
 //! `--share`: only a part of the limit that production has left.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use super::platforms::AtPlatforms;
 use crate::app::App;
+use crate::platforms::Clients;
 use crate::platforms::pace::Pace;
 use crate::wire::{Platform, RateLimitStatus};
 
@@ -13,6 +14,42 @@ const AGAIN: Duration = Duration::from_secs(15);
 /// The least that is taken of a limit that production uses up: otherwise nothing would ever move.
 const LEAST: f64 = 0.02;
 
+/// Does work with these clients, reads and writes alike, at this share of what production has left of a platform's
+/// limit; the orchestrator is asked again and again as long as it goes on. Without a share the work has all of it.
+pub async fn within<T>(
+    app: &App,
+    clients: &Clients,
+    platform: Platform,
+    share: Option<f64>,
+    work: impl Future<Output = T>,
+) -> T {
+    let (Some(share), Some(pace)) = (share, clients.pace(platform)) else { return work.await };
+    if let Err(error) = take(app, &pace, platform, share).await {
+        pace.take_share(share.max(LEAST));
+        app.note(format!("note: what production has left is not known ({error}); taking that part of the whole"));
+    }
+    tokio::select! {
+        done = work => done,
+        never = follow(app, &pace, platform, share) => match never {},
+    }
+}
+
+/// Asks again and again.
+async fn follow(app: &App, pace: &Pace, platform: Platform, share: f64) -> Infallible {
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        // What was taken last holds while nobody answers.
+        let _ = take(app, pace, platform, share).await;
+    }
+}
+
+/// Takes the share, as the orchestrator reports what is left.
+async fn take(app: &App, pace: &Pace, platform: Platform, share: f64) -> anyhow::Result<()> {
+    let limits = app.orchestrator().await?.rate_limits().await?;
+    pace.take_share(part_of(share, &limits, platform));
+    Ok(())
+}
+
 /// The part of a platform's rate that this share of what is left comes to.
 fn part_of(share: f64, limits: &[RateLimitStatus], platform: Platform) -> f64 {
     let left = limits
@@ -21,33 +58,6 @@ fn part_of(share: f64, limits: &[RateLimitStatus], platform: Platform) -> f64 {
         .map(|limit| 1.0 - limit.current as f64 / limit.limit as f64)
         .fold(1.0, f64::min);
     (share * left).clamp(LEAST, 1.0)
-}
-
-/// Takes the share, as the orchestrator reports what is left; of the whole where it does not answer.
-async fn take(app: &App, pace: &Pace, platform: Platform, share: f64) -> anyhow::Result<()> {
-    let limits = app.orchestrator().await?.rate_limits().await?;
-    pace.take_share(part_of(share, &limits, platform));
-    Ok(())
-}
-
-/// Takes the share now, and says so.
-pub async fn begin(app: &App, work: &AtPlatforms, platform: Platform, share: f64) {
-    let Some(pace) = work.pace() else { return };
-    if let Err(error) = take(app, pace, platform, share).await {
-        pace.take_share(share.max(LEAST));
-        app.note(format!("note: what production has left is not known ({error}); taking that part of the whole"));
-    }
-}
-
-/// Asks again and again, as long as the work goes on.
-pub async fn follow(app: &App, work: &AtPlatforms, platform: Platform, share: f64) {
-    loop {
-        tokio::time::sleep(AGAIN).await;
-        if let Some(pace) = work.pace() {
-            // What was taken last holds while nobody answers.
-            let _ = take(app, pace, platform, share).await;
-        }
-    }
 }
 
 #[cfg(test)]

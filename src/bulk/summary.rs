@@ -9,7 +9,7 @@ use super::item::Item;
 use super::run::Tally;
 use crate::error::Outcome;
 use crate::guard::journal::Fate;
-use crate::output::{Page, Report, Tone};
+use crate::output::{Page, Report, Tone, shown};
 use crate::wire::EffectKind;
 
 /// Ids named for one cause.
@@ -41,6 +41,9 @@ pub struct Summary {
     failed: usize,
     in_doubt: usize,
     untried: usize,
+    /// What to type to try again what failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<String>,
     items: Vec<Line>,
 }
 
@@ -54,7 +57,9 @@ impl Summary {
             effect: fate.as_ref().map(|fate| fate.item.effect),
             detail: fate.as_ref().and_then(|fate| fate.item.detail.clone()),
         };
+        let again = tally.failed + tally.in_doubt > 0;
         Summary {
+            retry: again.then(|| format!("opsctl history resume {receipt} --failed")),
             receipt: receipt.to_owned(),
             title: title.to_owned(),
             total: tally.total,
@@ -100,8 +105,8 @@ struct Cause<'a> {
 /// A cause without what is different for every request.
 fn general(detail: &str) -> String {
     match detail.split_once(", request ") {
-        Some((before, _)) => format!("{before})"),
-        None => detail.to_owned(),
+        Some((before, _)) => shown(&format!("{before})")),
+        None => shown(detail),
     }
 }
 
@@ -124,6 +129,9 @@ impl Report for Summary {
                 page.line(format_args!("{word}  {}: {why}: {named}{more}", ids.len()))?;
             }
         }
+        if let Some(retry) = &self.retry {
+            page.line(format_args!("once the cause is mended: {retry}"))?;
+        }
         let mut parts = vec![format!("{} of {} done", self.done, self.total)];
         for (count, word) in [
             (self.failed, "failed"),
@@ -135,7 +143,7 @@ impl Report for Summary {
                 parts.push(format!("{count} {word}"));
             }
         }
-        page.line(format_args!("{}: {}", self.title, parts.join(", ")))
+        page.line(format_args!("{}: {}", shown(&self.title), parts.join(", ")))
     }
 
     fn records(&self) -> serde_json::Result<Vec<Value>> {
@@ -180,6 +188,7 @@ mod tests {
             draw(&summary, Style::plain()).unwrap(),
             "FAILED  4: not allowed (notion, HTTP 403): p1, p2, p3 and 1 more\n\
              LEFT ALONE  1: it was changed since the plan was made: p5\n\
+             once the cause is mended: opsctl history resume r-1 --failed\n\
              move 7 pages to the trash: 1 of 7 done, 4 failed, 1 left alone, 1 not tried\n"
         );
         assert_eq!((summary.outcome(), summary.is_complete()), (Outcome::SomeFailed, false));

@@ -52,6 +52,12 @@ pub struct SendArgs {
 async fn send(app: &App, args: SendArgs) -> anyhow::Result<Outcome> {
     ensure_sendable(&args.text)?;
     let clients = app.paced().await?;
+    if app.output.redactor.redact(&args.text) != args.text {
+        return Err(Fault::usage("the message holds a secret of this context")
+            .because("everybody in the channel could use it")
+            .hint("write it without the secret")
+            .into());
+    }
     let channel = clients.slack_channel(&args.channel).await.map_err(|error| {
         let fault = error.fault(format!("cannot find the Slack channel {}", args.channel));
         match error.code {

@@ -4,6 +4,7 @@ use super::plan::{Plan, is_production};
 use super::prompt::{Prompt, is_yes};
 use crate::aliases::Class;
 use crate::error::{Fault, Kind};
+use crate::output::shown;
 
 /// Up to this many items a y/N is enough; beyond, the count has to be typed.
 const FEW: u64 = 20;
@@ -110,7 +111,7 @@ async fn typed(plan: &Plan, situation: &Situation<'_>, expected: &str) -> Result
 /// The question's first part: what, how much, where.
 fn blast(plan: &Plan) -> String {
     let count = if plan.items == 1 { String::new() } else { format!(", {} items", plan.items) };
-    let mut title = plan.title.clone();
+    let mut title = shown(&plan.title);
     if let Some(first) = title.get_mut(..1) {
         first.make_ascii_uppercase();
     }

@@ -13,6 +13,7 @@ mod plan;
 mod prompt;
 mod receipt;
 mod receipts;
+mod saved;
 
 pub use consent::{Ask, Situation, obtain, question};
 pub use lease::Lease;
@@ -20,6 +21,7 @@ pub use plan::{ChangeArgs, Plan, PlanContext, Step, Undo, is_production};
 pub use prompt::{Prompt, Scripted, Terminal};
 pub use receipt::{Receipt, ReceiptItem, ReceiptState, UndoAction};
 pub use receipts::{KeptPlan, Receipts, Record, Stage};
+pub use saved::{SavedPlan, WholePlan};
 
 use journal::Head;
 
@@ -157,12 +159,13 @@ impl Guard<'_> {
         let sandbox = self.context.kind == ContextKind::Sandbox;
         let typed = obtain(&plan, &Situation { prompt: self.prompt, sandbox }).await?;
         let given = plan.change.reason.as_deref().map(str::trim).filter(|r| !r.is_empty()).map(str::to_owned);
-        let reason = given.or(typed);
+        let without_secrets = |text: String| self.output.redactor.redact(&text).into_owned();
+        let reason = given.or(typed).map(without_secrets);
         let operator = operator(self.env);
         let now = self.clock.now();
         let lease = plan.held().map(|subject| Lease::take(self.places, &subject, &plan.title, &operator, now));
         let lease = lease.transpose().map_err(|e| if e.is::<Fault>() { e } else { not_started(&plan, e) })?;
-        let ticket = plan.change.ticket.clone();
+        let ticket = plan.change.ticket.clone().map(without_secrets);
         let receipt = match entry {
             Entry::Again(receipt) => receipt.clone(),
             Entry::Whole | Entry::Items(_) => Receipt {

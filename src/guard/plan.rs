@@ -2,16 +2,22 @@
 
 use std::fmt;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::aliases::Class;
-use crate::output::{Page, Report, Tone};
+use crate::output::{Page, Report, Tone, shown};
 
 use super::consent::{Ask, question};
+use super::saved::{SavedPlan, WholePlan};
+use crate::wire::Time;
 
 /// At most this many steps are shown without `--all`.
 const SHOWN: usize = 15;
+
+/// Spaces before what goes on from the line above.
+const HANG: usize = 6;
 
 /// Flags of every verb that changes something.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -36,6 +42,10 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "REF")]
     pub ticket: Option<String>,
 
+    /// Keep the plan for `opsctl apply FILE`, and stop
+    #[arg(long, value_name = "FILE")]
+    pub save_plan: Option<PathBuf>,
+
     /// Show every line of the plan
     #[arg(long = "all", id = "plan_all")]
     pub all: bool,
@@ -45,6 +55,19 @@ impl ChangeArgs {
     /// Whether `--yes` or `--confirm` in any form was given.
     pub fn says_yes(&self) -> bool {
         self.yes || self.confirm.is_some()
+    }
+
+    /// The flags as words of a command line, but for --save-plan.
+    pub fn words(&self) -> Vec<String> {
+        let flags = [(self.dry_run, "--dry-run"), (self.yes, "--yes"), (self.all, "--all")];
+        let mut words: Vec<String> = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned()).collect();
+        words.extend(self.confirm.as_deref().map(|name| match name {
+            "" => "--confirm".to_owned(),
+            name => format!("--confirm={name}"),
+        }));
+        let texts = [("--reason", &self.reason), ("--ticket", &self.ticket)];
+        words.extend(texts.iter().filter_map(|(flag, text)| Some(format!("{flag}={}", text.as_deref()?))));
+        words
     }
 
     /// The name in `--confirm=CONTEXT`.
@@ -100,13 +123,13 @@ impl<'de> Deserialize<'de> for Undo {
 }
 
 /// One line of a plan.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     /// Method and path that would be sent: `POST /admin/v1/queue/clear`. A command, where one is run.
     pub send: String,
     /// Whether it is a command that is run on this machine.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub run: bool,
     /// To what: an item, a platform, a setting.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,6 +171,19 @@ impl Step {
     pub fn undo(mut self, undo: Undo) -> Self {
         self.undo = undo;
         self
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.send)?;
+        if let Some(target) = &self.target {
+            write!(f, "  {target}")?;
+        }
+        if let Some(evidence) = &self.evidence {
+            write!(f, "  ({evidence})")?;
+        }
+        Ok(())
     }
 }
 
@@ -281,6 +317,29 @@ impl Plan {
         self
     }
 
+    /// Where it is to be kept instead of being executed.
+    pub fn kept_in(&self) -> Option<&Path> {
+        self.change.save_plan.as_deref()
+    }
+
+    /// It as it is kept in a file, for a command that does it as a whole.
+    pub fn saved(&self, command: Vec<String>, (context, url): (String, String), now: Time) -> SavedPlan<WholePlan> {
+        SavedPlan {
+            verb: self.verb.to_owned(),
+            title: self.title.clone(),
+            context,
+            url,
+            created_at: now,
+            expires_at: SavedPlan::<WholePlan>::expiry(now),
+            plan: WholePlan { command, steps: self.steps.clone() },
+        }
+    }
+
+    /// Its steps.
+    pub fn steps_in_order(&self) -> &[Step] {
+        &self.steps
+    }
+
     /// How many things are changed.
     pub fn count(&self) -> u64 {
         self.items
@@ -290,6 +349,7 @@ impl Plan {
     #[must_use]
     pub fn dry(mut self) -> Self {
         self.change.dry_run = true;
+        self.change.save_plan = None;
         self
     }
 
@@ -341,27 +401,25 @@ impl Report for Plan {
         } else {
             environment.to_owned()
         };
-        page.line(format_args!("plan: {} in {} ({word}) {}", self.title, self.context.name, self.context.url))?;
+        let (title, place) = (shown(&self.title), &self.context);
+        page.line(format_args!("plan: {title} in {} ({word}) {}", place.name, place.url))?;
         let shown = if self.change.all { self.steps.len() } else { SHOWN.min(self.steps.len()) };
         for step in &self.steps[..shown] {
-            let mut line = format!("  would {} {}", if step.run { "run" } else { "send" }, step.send);
-            if let Some(target) = &step.target {
-                line.push_str(&format!("  {target}"));
-            }
-            if let Some(evidence) = &step.evidence {
-                line.push_str(&format!("  ({evidence})"));
-            }
-            line.push_str(&format!("  undo: {}", step.undo));
-            page.line(line)?;
+            let verb = if step.run { "run" } else { "send" };
+            page.folded(&format!("  would {verb} {step}  undo: {}", step.undo), HANG)?;
         }
         if shown < self.steps.len() {
             page.line(format_args!("  ... and {} more (--all)", self.steps.len() - shown))?;
         }
         for note in &self.notes {
-            page.line(format_args!("  note: {note}"))?;
+            page.folded(&format!("  note: {note}"), HANG)?;
         }
         let plural = if self.items == 1 { "" } else { "s" };
-        let undo = if self.undoable { "can be undone" } else { "cannot be undone" };
+        let undo = match self.undoable {
+            false => "cannot be undone",
+            true if self.steps.iter().any(|step| step.undo == Undo::Correct) => "can only be corrected",
+            true => "can be undone",
+        };
         let asks = match question(self) {
             Ask::Nothing => "no question",
             Ask::YesNo => "asks y/N",

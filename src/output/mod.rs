@@ -10,7 +10,7 @@ mod records;
 mod style;
 mod table;
 
-pub use page::{Page, shown};
+pub use page::{Page, folded, shown};
 pub use progress::Progress;
 pub use records::{flatten, records_of};
 pub use style::{ColorChoice, Style, Tone, percent, relative};
@@ -172,14 +172,14 @@ impl Output {
     /// A note for the person, on stderr, unless `-q`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.say(&format!("{text}\n"));
+            self.say(&format!("{}\n", shown(text)));
         }
     }
 
     /// A warning, on stderr, also with `-q`.
     pub fn warn(&self, text: &str) {
         let label = self.stderr.paint("warning:", Tone::Warn);
-        self.say(&format!("{label} {text}\n"));
+        self.say(&format!("{label} {}\n", shown(text)));
     }
 
     /// An error in its three parts, on stderr; one JSON object with `-o json` and `-o jsonl`.
@@ -188,7 +188,7 @@ impl Output {
         if self.format.is_json() {
             return self.say(&explained.to_json());
         }
-        let text = explained.to_text();
+        let text = shown(&explained.to_text());
         let text = match text.strip_prefix("error:") {
             Some(rest) => format!("{}{rest}", self.stderr.paint("error:", Tone::Bad)),
             None => text,

@@ -47,6 +47,13 @@ impl<'a> Page<'a> {
         writeln!(self.out, "{text}")
     }
 
+    /// A line with text of others in it; on a terminal what does not fit goes on after so many spaces.
+    pub fn folded(&mut self, text: &str, hang: usize) -> io::Result<()> {
+        let text = shown(text);
+        let lines = self.width.map_or_else(|| vec![text.clone()], |width| folded(&text, width, hang));
+        lines.iter().try_for_each(|line| self.line(line))
+    }
+
     /// An empty line.
     pub fn blank(&mut self) -> io::Result<()> {
         self.line("")
@@ -79,6 +86,23 @@ impl<'a> Page<'a> {
         }
         Ok(())
     }
+}
+
+/// A text as lines of at most this width, broken between words; those after the first begin with so many spaces.
+pub fn folded(text: &str, width: usize, hang: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split_inclusive(' ') {
+        if !line.trim().is_empty() && line.chars().count() + word.trim_end().chars().count() > width {
+            lines.push(line.trim_end().to_owned());
+            line = " ".repeat(hang);
+        }
+        if word != " " || lines.is_empty() || !line.trim().is_empty() {
+            line.push_str(word);
+        }
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
 }
 
 /// Text of others as a terminal may be given it: what would command it (colours, titles, the bell) is shown instead.
@@ -121,5 +145,14 @@ mod tests {
             page.pair("a", "b")
         });
         assert_eq!(text, "Queued        45\nWorkers busy  40%\nNext\na  b\n");
+    }
+
+    #[test]
+    fn a_long_line_is_folded_between_words() {
+        let text = "  would send PATCH /v1/pages/1f0c  `A title`  (same title)  undo: restore";
+        assert_eq!(folded(text, 200, 6), [text]);
+        let narrow = folded(text, 40, 6);
+        assert_eq!(narrow, ["  would send PATCH /v1/pages/1f0c  `A", "      title`  (same title)  undo: restore"]);
+        assert_eq!(folded("a-word-that-does-not-fit x", 10, 2), ["a-word-that-does-not-fit", "  x"]);
     }
 }

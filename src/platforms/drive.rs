@@ -156,7 +156,7 @@ fn upload(session: &Session, metadata: &Value, mime_type: Option<&str>, bytes: &
         effect: Effect::Write,
         method: Method::POST,
         url: address(&session.endpoints().drive_upload, &["files"], &query),
-        payload: Payload::Bytes { content_type: format!("multipart/related; boundary={boundary}"), bytes: body },
+        payload: Payload::Bytes { content_type: format!("multipart/related; boundary={boundary}"), bytes: body.into() },
     }
 }
 

@@ -104,6 +104,13 @@ impl PlatformError {
             }
             ErrorCode::ServiceDown => fault.hint(format!("`opsctl check platform-status {platform}`")),
             ErrorCode::RateLimited => fault.hint("wait, or run it again later: the platform's limit is used up"),
+            ErrorCode::QuotaExceeded => fault.hint(match platform {
+                Platform::Drive | Platform::Sheets => {
+                    "not a matter of waiting a moment: free storage, or raise the project's quota in the Google console"
+                }
+                Platform::Notion => "not a matter of waiting: the workspace's plan has no room for more",
+                _ => "not a matter of waiting: ask for less, or make room",
+            }),
             ErrorCode::NotFound if platform == Platform::Notion => fault.hint(
                 "two readings: it does not exist, or it is not shared with this connection (in Notion: ... > Connections)",
             ),

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
 
 use super::answer::{self, phrase};
 use super::caches::Caches;
 use super::clients::{CallEvent, Inner};
 use super::google::Tokens;
 use super::{Credentials, Delivery, Endpoints, Platform, PlatformError};
-use crate::http::{Failure, HeaderMap, HeaderName, HeaderValue, Method, Url, clip};
+use crate::http::{Failure, HeaderMap, HeaderName, HeaderValue, Method, Url, body_holding, clip};
 use crate::secret::Secret;
 use crate::wire::{ErrorCode, Time};
 
@@ -41,7 +43,19 @@ pub(super) enum Payload {
     None,
     Json(Value),
     Form(Vec<(&'static str, String)>),
-    Bytes { content_type: String, bytes: Vec<u8> },
+    Bytes { content_type: String, bytes: Bytes },
+}
+
+impl Payload {
+    /// Content type and bytes; `None` for no body.
+    fn encoded(&self) -> Option<(&str, Bytes)> {
+        match self {
+            Payload::None => None,
+            Payload::Json(body) => Some(("application/json", body.to_string().into())),
+            Payload::Form(pairs) => Some(("application/x-www-form-urlencoded", form(pairs).into())),
+            Payload::Bytes { content_type, bytes } => Some((content_type, bytes.clone())),
+        }
+    }
 }
 
 /// One request to make.
@@ -169,14 +183,16 @@ impl Session {
     ) -> Result<(Value, HeaderMap), Failed> {
         let Some(pacing) = &self.inner.pacing else {
             let left = self.deadline.saturating_duration_since(Instant::now());
-            return self.one_try(request, effect, method, url, headers, payload, left).await;
+            return self.one_try(request, effect, method, url, headers, payload, left, None).await;
         };
         let pace = pacing.of(self.platform, &self.credentials.fingerprint(self.platform).unwrap_or_default());
         let place = pace.queue_up();
         let mut refusals = 0;
         loop {
             let slot = place.turn().await;
-            let answer = self.one_try(request, effect, method, url, headers.clone(), payload, self.limit).await;
+            let leaving = if effect == Effect::Write { Some(pace.leave().await) } else { None };
+            let answer =
+                self.one_try(request, effect, method, url, headers.clone(), payload, self.limit, leaving).await;
             match &answer {
                 Err(failed) if failed.error.code == ErrorCode::RateLimited => {
                     slot.refused(failed.error.retry_after);
@@ -205,20 +221,17 @@ impl Session {
         headers: HeaderMap,
         payload: &Payload,
         left: Duration,
+        leaving: Option<OwnedMutexGuard<()>>,
     ) -> Result<(Value, HeaderMap), Failed> {
         if left.is_zero() {
             let cause = Failure::new(ErrorCode::TimeoutError, Delivery::NotDelivered, "");
             return Err(self.lost(cause, effect).into());
         }
         let builder = self.inner.http.request(method.clone(), url).map_err(|failure| self.unsent(failure))?;
-        let builder = match payload {
-            Payload::None => builder,
-            Payload::Json(body) => builder.json(body),
-            Payload::Form(pairs) => {
-                builder.header("content-type", "application/x-www-form-urlencoded").body(form(pairs))
-            }
-            Payload::Bytes { content_type, bytes } => {
-                builder.header("content-type", content_type.as_str()).body(bytes.clone())
+        let builder = match payload.encoded() {
+            None => builder,
+            Some((content_type, bytes)) => {
+                builder.header("content-type", content_type).body(body_holding(bytes, leaving))
             }
         };
         let started = Instant::now();

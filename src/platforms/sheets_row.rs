@@ -87,6 +87,9 @@ impl Row {
             Place::There
         } else if above && alike(&now.cells, &self.below) && (!twins || fewer) {
             Place::Gone
+        } else if above && fewer && self.below.is_empty() {
+            // It was the last one, and something was appended since.
+            Place::Gone
         } else {
             Place::Moved
         }
@@ -432,6 +435,9 @@ mod tests {
         assert_eq!(meant.place(&row("b", "c", "d", 9)), Place::Moved, "a row above was taken out");
         assert_eq!(meant.place(&row("x", "a", "b", 11)), Place::Moved);
         assert_eq!(meant.place(&row("a", "b2", "c", 10)), Place::Moved);
+        let last = Row { below: vec![], ..row("a", "b", "", 10) };
+        assert_eq!(last.place(&row("a", "appended", "", 9)), Place::Gone);
+        assert_eq!(last.place(&row("a", "edited", "", 10)), Place::Moved);
         // Twins are told apart by the number of rows alone.
         let twin = row("a", "b", "b", 10);
         assert_eq!(twin.place(&row("a", "b", "b", 10)), Place::There);

@@ -310,6 +310,12 @@ impl Context {
         }
     }
 
+    /// The secrets of it that are in the environment already.
+    pub fn secrets_in(&self, env: &Env) -> Vec<Secret> {
+        let sources = [&self.credential, &self.break_glass].into_iter().chain(self.keys.values());
+        sources.filter_map(|source| env.non_empty(source.env.as_deref()?)).map(Secret::new).collect()
+    }
+
     /// Where it points, for people.
     pub fn place(&self) -> String {
         match (&self.url, self.kind) {

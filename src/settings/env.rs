@@ -67,7 +67,14 @@ impl Env {
 
     /// The secrets among them.
     pub fn secrets(&self) -> Vec<Secret> {
-        SECRET_VARIABLES.iter().filter_map(|name| self.non_empty(name)).map(Secret::new).collect()
+        let mut secrets: Vec<Secret> =
+            SECRET_VARIABLES.iter().filter_map(|name| self.non_empty(name)).map(Secret::new).collect();
+        // A key file's contents in place of its path.
+        let contents = self.non_empty("GOOGLE_SERVICE_ACCOUNT_KEY").filter(|value| value.trim_start().starts_with('{'));
+        let key = contents.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+        secrets.extend(contents.map(Secret::new));
+        secrets.extend(key.and_then(|key| key["private_key"].as_str().map(Secret::new)));
+        secrets
     }
 
     /// All variables.

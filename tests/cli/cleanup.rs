@@ -137,9 +137,7 @@ fn a_row_goes_only_while_it_is_the_one_that_was_shown() {
 fn a_message_is_sent_to_the_channel_that_was_shown() {
     let direct = Direct::start();
     let send = |channel: &str, text: &str| {
-        let args = ["slack", "send", "--channel", channel, "--text", text, "--yes"];
-        let run = direct.world.opsctl(args);
-        direct.credentials.iter().fold(run, |run, (name, value)| run.env(name, value)).run()
+        direct.args(&["slack", "send", "--channel", channel, "--text", text, "--yes"]).run()
     };
     let channel = direct.setting("SLACK_NOTIFICATIONS_CHANNEL").to_owned();
     let done = send(&channel, "Previous notification was in error, please disregard").code(0);
@@ -149,6 +147,10 @@ fn a_message_is_sent_to_the_channel_that_was_shown() {
     send(&channel, " ").code(2);
     let long = send(&channel, &"x".repeat(40_001)).code(2);
     assert!(long.stderr.contains("40,001 characters"), "{}", long.stderr);
+    let not_in = send("#random", "hello").code(4);
+    assert!(not_in.stderr.contains("/invite @BOT"), "{not_in:?}");
+    let secret = send(&channel, &format!("use {}", direct.setting("NOTION_API_KEY"))).code(2);
+    assert!(secret.stderr.contains("holds a secret"), "{secret:?}");
     assert_eq!(direct.writes(Platform::Slack), 1);
 }
 

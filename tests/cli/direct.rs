@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use opsctl::clock::Clock;
+use opsctl::platforms::{Call, Clients, Credentials, Endpoints, Platform};
 use opsctl::sandbox::sim::{Api, Fault, SimOptions, Sims};
+use opsctl::wire::ActionType;
 use serde_json::Value;
 
 use crate::world::{Run, World};
@@ -12,25 +15,45 @@ pub struct Direct {
     pub world: World,
     pub sims: Sims,
     pub credentials: BTreeMap<String, String>,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Direct {
     pub fn start() -> Self {
+        Direct::through(|endpoints| endpoints)
+    }
+
+    /// The same, with other addresses in the context than the simulators' own.
+    pub fn through(change: impl FnOnce(Endpoints) -> Endpoints) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let sims = runtime.block_on(Sims::start(SimOptions::default())).unwrap();
-        let mut config = String::from("[contexts.local]\nurl = \"http://127.0.0.1:1\"\n[contexts.local.platforms]\n");
-        for (name, address) in sims.endpoints().all() {
+        let mut config = String::from(
+            "[contexts.local]\nurl = \"http://127.0.0.1:1\"\n[contexts.local.pace]\nnotion = 1000\ntrello = 1000\n\
+             [contexts.local.platforms]\n",
+        );
+        for (name, address) in change(sims.endpoints()).all() {
             config.push_str(&format!("{name} = \"{address}\"\n"));
         }
         let world = World::configured(&config);
         let credentials = sims.credentials(&world.path("")).unwrap();
-        Direct { world, sims, credentials, _runtime: runtime }
+        Direct { world, sims, credentials, runtime }
+    }
+
+    /// What somebody else does meanwhile.
+    pub fn meanwhile(&self, platform: Platform, action: ActionType, data: Value) {
+        let keys = Credentials::from_env(&self.credentials);
+        let clients = Clients::new(self.sims.endpoints(), keys, Clock::system());
+        self.runtime.block_on(clients.execute(&Call::new(platform, action, data))).unwrap();
+    }
+
+    /// `opsctl ARGS` with the keys in its environment.
+    pub fn args(&self, args: &[&str]) -> Run {
+        self.credentials.iter().fold(self.world.opsctl(args), |run, (name, value)| run.env(name, value))
     }
 
     /// `opsctl LINE` with the keys in its environment.
     pub fn line(&self, line: &str) -> Run {
-        self.credentials.iter().fold(self.world.line(line), |run, (name, value)| run.env(name, value))
+        self.args(&line.split_whitespace().collect::<Vec<_>>())
     }
 
     pub fn json(&self, line: &str, code: i32) -> Value {

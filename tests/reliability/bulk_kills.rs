@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use opsctl::bulk::{Deed, Item, SavedPlan};
+use opsctl::bulk::{Deed, Item, ItemsPlan};
 use opsctl::clock::Clock;
-use opsctl::guard::{Receipts, Stage, Undo};
+use opsctl::guard::{Receipts, SavedPlan, Stage, Undo};
 use opsctl::platforms::look::Target;
 use opsctl::platforms::undo::Done;
 use opsctl::platforms::{Call, Clients, Credentials};
@@ -79,13 +79,11 @@ impl Desk {
         let plan = SavedPlan {
             verb: "apply".into(),
             title: format!("move {ITEMS} pages to the trash"),
-            subject: Some("notion database".into()),
             context: "here".into(),
             url: NOBODY.into(),
             created_at: now,
-            expires_at: SavedPlan::expiry(now),
-            notes: vec![],
-            items,
+            expires_at: SavedPlan::<ItemsPlan>::expiry(now),
+            plan: ItemsPlan { subject: Some("notion database".into()), notes: vec![], items },
         };
         let path = self.folder.path().join(format!("plan-{round}"));
         plan.save(&path, &Redactor::default()).unwrap();

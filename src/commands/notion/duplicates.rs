@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::analysis::copies::{self, Seen};
 use crate::app::App;
-use crate::bulk::{BulkArgs, Deed, Item, Job};
+use crate::bulk::{Deed, Item, Job, Limits, ShareArgs, share};
 use crate::commands::args::already;
 use crate::commands::copies::{Found, MatchArgs, Set, note_of_review};
 use crate::commands::text;
@@ -38,6 +38,9 @@ pub struct FindArgs {
     #[command(flatten)]
     matching: MatchArgs,
 
+    #[command(flatten)]
+    share: ShareArgs,
+
     /// Show every set of copies
     #[arg(long)]
     all_sets: bool,
@@ -45,7 +48,8 @@ pub struct FindArgs {
 
 pub(super) async fn find(app: &App, args: FindArgs) -> anyhow::Result<Outcome> {
     let clients = app.paced().await?;
-    let (mut found, _) = search(app, &clients, &args.database, &args.matching).await?;
+    let search = search(app, &clients, &args.database, &args.matching);
+    let (mut found, _) = share::within(app, &clients, Platform::Notion, args.share.share, search).await?;
     found.all = args.all_sets;
     app.emit(&found)?;
     Ok(Outcome::Done)
@@ -197,7 +201,7 @@ pub struct RemoveArgs {
     matching: MatchArgs,
 
     #[command(flatten)]
-    bulk: BulkArgs,
+    limits: Limits,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -205,7 +209,8 @@ pub struct RemoveArgs {
 
 pub(super) async fn remove(app: &App, args: RemoveArgs) -> anyhow::Result<Outcome> {
     let clients = app.paced().await?;
-    let (found, database) = search(app, &clients, &args.database, &args.matching).await?;
+    let search = search(app, &clients, &args.database, &args.matching);
+    let (found, database) = share::within(app, &clients, Platform::Notion, args.limits.share.share, search).await?;
     if found.surplus == 0 {
         let review = note_of_review(&found).map(|note| format!(" {note}")).unwrap_or_default();
         return already(app, format!("{}{review}", found.none()));
@@ -224,7 +229,7 @@ pub(super) async fn remove(app: &App, args: RemoveArgs) -> anyhow::Result<Outcom
     let pages = text::counted(found.surplus, "copy", "copies");
     let mut job =
         Job::new("notion remove-duplicates", format!("move {pages} in {} to the trash", found.name), &args.change)
-            .bulk(&args.bulk)
+            .limits(&args.limits)
             .subject(format!("notion database {}", found.id))
             .note("Notion keeps the trash for 30 days; undo brings the pages back")
             .items(items.collect());

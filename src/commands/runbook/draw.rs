@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::analysis::system::Finding;
-use crate::output::{Page, Tone};
+use crate::output::{Page, Tone, folded, shown};
 use crate::runbook::Step;
 use crate::wire::Severity;
 
@@ -19,25 +19,11 @@ pub(super) fn prose(page: &mut Page<'_>, indent: usize, text: &str) -> io::Resul
 pub(super) fn bullet(page: &mut Page<'_>, mark: &str, text: &str) -> io::Result<()> {
     let indent = mark.chars().count();
     let width = page.width.map_or(WIDEST, |width| width.min(WIDEST)).saturating_sub(indent).max(20);
-    for (index, line) in wrapped(text, width).into_iter().enumerate() {
+    for (index, line) in folded(text, width, 0).into_iter().enumerate() {
         let before = if index == 0 { mark.to_owned() } else { " ".repeat(indent) };
         page.line(format_args!("{before}{line}"))?;
     }
     Ok(())
-}
-
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// A step: title and condition, why, its commands, and what is found right now that it deals with.
@@ -70,7 +56,7 @@ pub(super) fn finding(page: &mut Page<'_>, indent: usize, finding: &Finding) -> 
     let mark = format!("{}now {word}  ", " ".repeat(indent));
     let width = mark.len();
     let painted = mark.replace(word, &page.paint(word, tone));
-    let lines = wrapped(&crate::output::shown(&finding.text).replace('\n', " "), WIDEST.saturating_sub(width).max(20));
+    let lines = folded(&shown(&finding.text).replace('\n', " "), WIDEST.saturating_sub(width).max(20), 0);
     for (index, line) in lines.into_iter().enumerate() {
         let before = if index == 0 { painted.clone() } else { " ".repeat(width) };
         page.line(format_args!("{before}{line}"))?;

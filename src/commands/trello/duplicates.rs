@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::analysis::copies::{self, Seen};
 use crate::app::App;
-use crate::bulk::{BulkArgs, Deed, Item, Job};
+use crate::bulk::{Deed, Item, Job, Limits, ShareArgs, share};
 use crate::commands::args::already;
 use crate::commands::copies::{Found, MatchArgs, Set};
 use crate::commands::text;
@@ -35,6 +35,9 @@ pub struct FindArgs {
     #[command(flatten)]
     matching: MatchArgs,
 
+    #[command(flatten)]
+    share: ShareArgs,
+
     /// Show every set of copies
     #[arg(long)]
     all_sets: bool,
@@ -42,7 +45,8 @@ pub struct FindArgs {
 
 pub(super) async fn find(app: &App, args: FindArgs) -> anyhow::Result<Outcome> {
     let clients = app.paced().await?;
-    let mut found = search(app, &clients, &args.board, &args.matching).await?;
+    let search = search(app, &clients, &args.board, &args.matching);
+    let mut found = share::within(app, &clients, Platform::Trello, args.share.share, search).await?;
     found.all = args.all_sets;
     app.emit(&found)?;
     Ok(Outcome::Done)
@@ -110,7 +114,7 @@ pub struct ArchiveArgs {
     matching: MatchArgs,
 
     #[command(flatten)]
-    bulk: BulkArgs,
+    limits: Limits,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -118,7 +122,8 @@ pub struct ArchiveArgs {
 
 pub(super) async fn archive(app: &App, args: ArchiveArgs) -> anyhow::Result<Outcome> {
     let clients = app.paced().await?;
-    let found = search(app, &clients, &args.board, &args.matching).await?;
+    let search = search(app, &clients, &args.board, &args.matching);
+    let found = share::within(app, &clients, Platform::Trello, args.limits.share.share, search).await?;
     if found.surplus == 0 {
         return already(app, found.none());
     }
@@ -128,7 +133,7 @@ pub(super) async fn archive(app: &App, args: ArchiveArgs) -> anyhow::Result<Outc
     });
     let cards = text::counted(found.surplus, "copy", "copies");
     Job::new("trello archive-duplicates", format!("archive {cards} on {}", found.name), &args.change)
-        .bulk(&args.bulk)
+        .limits(&args.limits)
         .subject(format!("trello board {}", found.id))
         .items(items.collect())
         .run(app)

@@ -8,9 +8,9 @@ use crate::bulk::{Deed, Item, Job};
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::journal::Fate;
 use crate::guard::{Receipt, Record, Stage, Undo};
-use crate::platforms::Clients;
 use crate::platforms::look::{Target, content_of, same_content};
-use crate::platforms::undo::{self, Done, Way};
+use crate::platforms::undo::{self, Done, Seen, Way};
+use crate::platforms::{CALL_TIMEOUT, Clients, PlatformError};
 use crate::wire::{ActionType, Platform};
 
 /// What is to be taken back of one receipt.
@@ -19,27 +19,35 @@ struct Sorted {
     items: Vec<Item>,
     /// Touched by somebody since, or not to be reached: with why.
     left: Vec<String>,
-    /// Only a person can: with how.
-    by_hand: Vec<String>,
+    /// Gone for good, or only a person can: with why or how.
+    hopeless: Vec<String>,
+}
+
+/// How what an item is about looks now.
+enum Now {
+    AsLeft,
+    Touched(String),
+    Gone(String),
 }
 
 /// Takes back the items of a receipt that were recorded one by one.
 pub async fn take_back(app: &App, receipt: &Receipt, args: &UndoArgs) -> anyhow::Result<Outcome> {
     let record = app.receipts.record_of::<Item>(&receipt.id)?;
     let sorted = sort(&app.paced().await?, &record, args).await;
-    for item in &sorted.by_hand {
+    if sorted.items.is_empty() && sorted.left.is_empty() && !sorted.hopeless.is_empty() {
+        let fault = Fault::new(Kind::Conflict, format!("{} cannot be taken back by a request", receipt.id));
+        return Err(sorted.hopeless.into_iter().fold(fault, Fault::because).into());
+    }
+    for item in &sorted.hopeless {
         app.note(format!("cannot be taken back: {item}"));
     }
     for item in &sorted.left {
         app.note(format!("left alone: {item}"));
     }
+    let all = sorted.left.is_empty() && sorted.hopeless.is_empty();
     if sorted.items.is_empty() {
-        if sorted.left.is_empty() && !sorted.by_hand.is_empty() {
-            let fault = Fault::new(Kind::Conflict, format!("{} cannot be taken back by a request", receipt.id));
-            return Err(sorted.by_hand.iter().fold(fault, |fault, why| fault.because(why)).into());
-        }
         app.note("nothing is left to take back");
-        return Ok(if sorted.left.is_empty() { Outcome::Done } else { Outcome::SomeFailed });
+        return Ok(if all { Outcome::Done } else { Outcome::SomeFailed });
     }
     let title = format!("undo {} ({}, by {})", receipt.id, receipt.title, receipt.operator);
     let mut job = Job::new("undo", title, &args.change).items(sorted.items);
@@ -47,7 +55,7 @@ pub async fn take_back(app: &App, receipt: &Receipt, args: &UndoArgs) -> anyhow:
         job = job.subject(subject);
     }
     let outcome = job.run(app).await?;
-    Ok(if sorted.left.is_empty() { outcome } else { Outcome::SomeFailed })
+    Ok(if all { outcome } else { Outcome::SomeFailed })
 }
 
 /// Sorts the items by what can become of them. The last that was done comes first.
@@ -66,10 +74,11 @@ async fn sort(clients: &Clients, record: &Record<Item>, args: &UndoArgs) -> Sort
         let name = if item.name.is_empty() { item.id.clone() } else { format!("`{}` ({})", item.name, item.id) };
         match plan.way {
             Way::Nothing(why) => sorted.left.push(format!("{name}: {why}")),
-            Way::Manual(lines) => sorted.by_hand.push(format!("{name}: {}", lines.join(" "))),
-            Way::Request => match touched(clients, item, &done).await {
-                Some(how) => sorted.left.push(format!("{name}: {how}")),
-                None => sorted.items.push(back(item, place, &record.receipt.id, done, plan.what)),
+            Way::Manual(lines) => sorted.hopeless.push(format!("{name}: {}", lines.join(" "))),
+            Way::Request => match look(clients, item, &done).await {
+                Now::AsLeft => sorted.items.push(back(item, place, &record.receipt.id, done, plan.what)),
+                Now::Touched(how) => sorted.left.push(format!("{name}: {how}")),
+                Now::Gone(why) => sorted.hopeless.push(format!("{name}: {why}")),
             },
         }
     }
@@ -92,15 +101,28 @@ fn done(record: &Record<Item>, place: usize, item: &Item, fate: &Fate) -> Option
     })
 }
 
-/// How somebody touched what an item is about, if anybody did.
-async fn touched(clients: &Clients, item: &Item, done: &Done) -> Option<String> {
-    let seen = item.seen.as_ref()?;
+/// Looks whether somebody touched what an item is about.
+async fn look(clients: &Clients, item: &Item, done: &Done) -> Now {
+    let unseen = |error: PlatformError| Now::Touched(format!("it cannot be looked at: {error}"));
+    let Some(seen) = &item.seen else {
+        // What has no content of its own to compare: a row, a message.
+        return match clients.inspect(done, CALL_TIMEOUT).await {
+            Ok(Seen::Present | Seen::NotReported(_)) => Now::AsLeft,
+            Ok(Seen::Altered(how) | Seen::Missing(how)) => Now::Touched(how),
+            Err(error) => unseen(error),
+        };
+    };
     let target = Target { action: done.action_type, data: &done.data, among: None };
     match clients.print_now(done.platform, &target).await {
-        Ok(Some(now)) if same_content(&now, seen) => None,
-        Ok(Some(_)) => Some("somebody changed it since".into()),
-        Ok(None) => Some(format!("{} shows it no more", done.platform)),
-        Err(error) => Some(format!("it cannot be looked at: {error}")),
+        Ok(Some(now)) if same_content(&now, seen) => Now::AsLeft,
+        Ok(Some(_)) => Now::Touched("somebody changed it since".into()),
+        Ok(None) => Now::Gone(match done.platform {
+            Platform::Notion | Platform::Drive => {
+                format!("{} has it no more; its trash is emptied after 30 days", done.platform)
+            }
+            _ => format!("{} has it no more", done.platform),
+        }),
+        Err(error) => unseen(error),
     }
 }
 
@@ -112,8 +134,14 @@ fn back(item: &Item, place: usize, receipt: &str, done: Done, what: String) -> I
         (Platform::Drive, ActionType::Delete) => Undo::Reverse(format!("opsctl drive delete {}", item.id)),
         _ => Undo::None,
     };
+    let sends = match (done.platform, done.action_type) {
+        (Platform::Notion, ActionType::Delete) => format!("PATCH /v1/pages/{} in_trash=false", item.id),
+        (Platform::Trello, ActionType::Delete) => format!("PUT /1/cards/{} closed=false", item.id),
+        (Platform::Drive, ActionType::Delete) => format!("PATCH /drive/v3/files/{} trashed=false", item.id),
+        _ => what,
+    };
     let deed = Deed::TakeBack { receipt: receipt.to_owned(), item: place, done: Box::new(done) };
-    let back = Item::new(&item.id, deed).named(&item.name).sends(what).undo(again);
+    let back = Item::new(&item.id, deed).named(&item.name).sends(sends).undo(again);
     match &item.seen {
         Some(seen) => back.seen(content_of(seen)),
         None => back,

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::clock::Clock;
 use crate::wire::Platform;
@@ -87,6 +87,8 @@ pub struct Pace {
     part: Mutex<Option<Bucket>>,
     queue: Mutex<Queue>,
     changed: Notify,
+    /// Held by the write that is about to leave.
+    leaving: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -123,8 +125,8 @@ pub struct Slot<'a> {
 impl Pace {
     fn new(platform: Platform, rate: f64, path: Option<PathBuf>, clock: Clock) -> Self {
         let shared = Shared::new(path, rate);
-        let (part, queue, changed) = (Mutex::default(), Mutex::default(), Notify::new());
-        Pace { platform, rate, clock, shared, part, queue, changed }
+        let (part, queue, changed, leaving) = Default::default();
+        Pace { platform, rate, clock, shared, part, queue, changed, leaving }
     }
 
     /// Takes only this part of the rate from now on.
@@ -141,6 +143,12 @@ impl Pace {
         let number = queue.next;
         queue.waiting.insert(number);
         Place { pace: self, number }
+    }
+
+    /// Waits until the write before this one has left: writes reach the platform in the order of their turns, however
+    /// long a new connection takes. Held until this one leaves.
+    pub async fn leave(&self) -> OwnedMutexGuard<()> {
+        self.leaving.clone().lock_owned().await
     }
 
     /// What decides how fast it goes now.
@@ -283,6 +291,31 @@ mod tests {
         assert!(b.standing().limit.contains("asks to wait 5s"), "{:?}", b.standing());
         let other = two.of(Platform::Notion, "another key");
         assert_eq!(other.standing().limit, "notion's 3/s");
+    }
+
+    #[tokio::test]
+    async fn what_one_process_has_used_the_other_has_not() {
+        let dir = scratch("pace");
+        let pacing = || Pacing::new(Some(dir.path().to_owned()), Clock::system()).rates([(Platform::Notion, 0.1)]);
+        let (one, two) = (pacing().of(Platform::Notion, "key"), pacing().of(Platform::Notion, "key"));
+        // A minute's worth at once, three by each.
+        for pace in [&one, &two, &one, &two, &one, &two] {
+            pace.queue_up().turn().await.let_through();
+        }
+        for pace in [&one, &two] {
+            let place = pace.queue_up();
+            assert!(matches!(pace.admit(place.number), Err(Some(wait)) if wait > Duration::from_secs(5)));
+        }
+    }
+
+    #[tokio::test]
+    async fn writes_leave_one_after_the_other() {
+        let pace = Pacing::new(None, Clock::system()).of(Platform::Notion, "key");
+        let first = pace.leave().await;
+        let mut second = std::pin::pin!(pace.leave());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        second.await;
     }
 
     #[tokio::test]

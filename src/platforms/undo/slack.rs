@@ -67,6 +67,9 @@ pub async fn correct(session: &Session, done: &Done) -> Result<Undone, PlatformE
     if let Some(answer) = in_thread(session, channel, ts).await? {
         return Ok(Undone::Already(format!("message {answer} in its thread says that it was in error")));
     }
+    if let Seen::Altered(how) = compare(&message, done.data().text("text"), false) {
+        return Ok(Undone::ChangedSince(format!("message {ts} was changed since: {how}")));
+    }
     let struck: Vec<String> =
         text.lines().map(|line| if line.is_empty() { String::new() } else { format!("~{line}~") }).collect();
     let body = json!({"channel": channel, "ts": ts, "text": format!("{}\n_{CORRECTION}_", struck.join("\n"))});

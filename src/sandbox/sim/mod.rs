@@ -293,6 +293,11 @@ impl Sims {
         lock(&self.hub.keys).mint(api.into(), self.hub.clock.now()).map(Secret::new)
     }
 
+    /// What a platform holds, in the simulator's own shape: for comparing before and after.
+    pub fn contents(&self, api: impl Into<Api>) -> anyhow::Result<serde_json::Value> {
+        self.hub.contents(api.into())
+    }
+
     /// Makes a database or a board with so many items, and tells its ids: `database` and `dataSources`, or `board` and
     /// `lists`.
     pub fn fill(&self, api: impl Into<Api>, bulk: &Bulk) -> anyhow::Result<serde_json::Value> {

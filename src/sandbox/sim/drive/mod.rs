@@ -26,6 +26,9 @@ const FOLDER: &str = "application/vnd.google-apps.folder";
 /// What all of Google's own formats start with.
 const OWN_FORMATS: &str = "application/vnd.google-apps.";
 
+/// How long Drive keeps what is in the trash.
+const TRASH_PERIOD: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// The drives.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Drive {
@@ -159,7 +162,15 @@ impl Drive {
     }
 
     pub(super) fn handle(&mut self, call: &Call, now: Time) -> Reply {
+        self.empty_trash(now);
         self.route(call, now).unwrap_or_else(|refused| refused)
+    }
+
+    /// What has been in the trash for too long goes for good, with what is below it.
+    fn empty_trash(&mut self, now: Time) {
+        let over = |id: &str| self.files.get(id).and_then(|f| f.trashed).is_some_and(|at| now.since(at) > TRASH_PERIOD);
+        let gone: Vec<String> = self.files.keys().filter(|id| self.ancestors(id).any(over)).cloned().collect();
+        gone.iter().for_each(|id| drop(self.files.remove(id)));
     }
 
     fn route(&mut self, call: &Call, now: Time) -> Result<Reply, Reply> {

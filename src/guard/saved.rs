@@ -6,9 +6,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::item::Item;
+use super::plan::Step;
 use crate::engine::canonical::sha256_hex;
 use crate::error::{Fault, Kind};
 use crate::files::write_whole;
@@ -29,16 +30,14 @@ struct Head {
     sha256: String,
 }
 
-/// A plan in a file.
+/// A plan in a file: where and until when it holds, and what it executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SavedPlan {
+pub struct SavedPlan<P> {
     /// The verb: `notion remove-duplicates`.
     pub verb: String,
     /// What happens, as a command says it.
     pub title: String,
-    /// What is changed, for the lease.
-    pub subject: Option<String>,
     /// The context it was made for.
     pub context: String,
     /// Where that pointed.
@@ -47,25 +46,53 @@ pub struct SavedPlan {
     pub created_at: Time,
     /// Until when it may be executed.
     pub expires_at: Time,
-    /// What to know before answering.
-    pub notes: Vec<String>,
-    /// The items, in the order in which they are done.
-    pub items: Vec<Item>,
+    /// What it executes.
+    pub plan: P,
 }
 
-impl SavedPlan {
+/// What a plan executes that the orchestrator is asked for as a whole: the command, as long as it still means these
+/// steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WholePlan {
+    /// The command's words, without what only says how to go about it.
+    pub command: Vec<String>,
+    /// What it would do.
+    pub steps: Vec<Step>,
+}
+
+impl WholePlan {
+    /// That these are the steps that were agreed on.
+    pub fn ensure_same(&self, steps: &[Step]) -> Result<(), Fault> {
+        let other = |ours: &[Step], theirs: &[Step]| ours.iter().find(|step| !theirs.contains(step)).cloned();
+        let why = match (other(steps, &self.steps), other(&self.steps, steps)) {
+            (Some(new), _) => format!("it would now also send {new}"),
+            (None, Some(gone)) => format!("it would no longer send {gone}"),
+            (None, None) if steps == self.steps.as_slice() => return Ok(()),
+            (None, None) => "its steps have another order now".to_owned(),
+        };
+        Err(Fault::new(Kind::Conflict, "the plan is not executed: it is not the same any more")
+            .because(why)
+            .hint("make a new one by repeating the command with --save-plan"))
+    }
+}
+
+impl<P> SavedPlan<P> {
     /// Until when a plan holds that is made now.
     pub fn expiry(now: Time) -> Time {
         now + LIFE
     }
+}
 
+impl<P: Serialize> SavedPlan<P> {
     /// Writes it, for its owner only. What is written passes the filter.
     pub fn save(&self, path: &Path, redactor: &Redactor) -> anyhow::Result<()> {
         let body = redactor.redact(&serde_json::to_string(self)?).into_owned();
         let head = serde_json::to_string(&Head { format: FORMAT, sha256: sha256_hex(&body, 64) })?;
         write_whole(path, format!("{head}\n{body}\n").as_bytes(), true)
     }
+}
 
+impl<P: DeserializeOwned> SavedPlan<P> {
     /// Reads one that is whole and still holds, for this context.
     pub fn read(path: &Path, context: &str, url: &str, now: Time) -> anyhow::Result<Self> {
         let shown = path.display();
@@ -96,7 +123,7 @@ fn damaged(path: &Path, why: &str) -> Fault {
         .hint("make a new one by repeating the command with --save-plan")
 }
 
-fn parse(text: &str) -> Result<SavedPlan, String> {
+fn parse<P: DeserializeOwned>(text: &str) -> Result<SavedPlan<P>, String> {
     let edited = || "it is not as it was saved: somebody edited it, or it is no plan of opsctl".to_owned();
     let (first, rest) = text.split_once('\n').ok_or_else(edited)?;
     let head: Head = serde_json::from_str(first).map_err(|_| edited())?;
@@ -114,32 +141,40 @@ fn parse(text: &str) -> Result<SavedPlan, String> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use serde_json::json;
-
     use super::*;
-    use crate::bulk::Deed;
     use crate::error::Explained;
-    use crate::guard::Undo;
     use crate::secret::Secret;
     use crate::server::testing::scratch;
-    use crate::wire::{ActionType, Platform};
 
     const URL: &str = "http://localhost:3000";
 
-    fn plan() -> SavedPlan {
-        let deed = Deed::act(Platform::Notion, ActionType::Delete, json!({"page_id": "p1"}));
-        let item = Item::new("p1", deed).named("Buy milk ntn_0123456789").seen("a.b").undo(Undo::Restore);
+    type Saved = SavedPlan<WholePlan>;
+
+    fn step(target: &str) -> Step {
+        Step::new("DELETE /admin/v1/queue/items/ID").on(target).because("queued ntn_0123456789")
+    }
+
+    fn plan() -> Saved {
         SavedPlan {
-            verb: "notion delete".into(),
-            title: "move 1 page to the trash".into(),
-            subject: None,
+            verb: "queue remove".into(),
+            title: "take 1 item out of the queue".into(),
             context: "here".into(),
             url: URL.into(),
             created_at: Time(1_000_000),
-            expires_at: SavedPlan::expiry(Time(1_000_000)),
-            notes: vec![],
-            items: vec![item],
+            expires_at: Saved::expiry(Time(1_000_000)),
+            plan: WholePlan { command: vec!["queue".into(), "remove".into(), "a".into()], steps: vec![step("a")] },
         }
+    }
+
+    #[test]
+    fn only_the_same_steps_are_executed() {
+        let agreed = WholePlan { command: vec![], steps: vec![step("a"), step("b")] };
+        let why = |steps: &[Step]| agreed.ensure_same(steps).map_err(|fault| fault.causes[0].clone());
+        assert_eq!(why(&[step("a"), step("b")]), Ok(()));
+        assert!(why(&[step("a")]).unwrap_err().contains("no longer send DELETE"));
+        assert!(why(&[step("a"), step("b"), step("c")]).unwrap_err().contains("also send"));
+        assert!(why(&[step("b"), step("a")]).unwrap_err().contains("another order"));
+        assert!(why(&[step("a"), step("b"), step("b")]).is_err());
     }
 
     #[test]
@@ -148,7 +183,7 @@ mod tests {
         let path = dir.path().join("plan");
         plan().save(&path, &Redactor::default()).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(SavedPlan::read(&path, "here", URL, Time(1_000_001)).unwrap(), plan());
+        assert_eq!(Saved::read(&path, "here", URL, Time(1_000_001)).unwrap(), plan());
         plan().save(&path, &Redactor::new([&Secret::new("ntn_0123456789")])).unwrap();
         assert!(!std::fs::read_to_string(&path).unwrap().contains("ntn_0"));
     }
@@ -164,12 +199,12 @@ mod tests {
                 let mut bytes = whole.clone();
                 bytes[at] ^= 1 << bit;
                 std::fs::write(&path, &bytes).unwrap();
-                let error = SavedPlan::read(&path, "here", URL, Time(1_000_001)).unwrap_err();
+                let error = Saved::read(&path, "here", URL, Time(1_000_001)).unwrap_err();
                 assert_eq!(Explained::from_error(&error).kind, Kind::Conflict, "byte {at}, bit {bit}");
             }
         }
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        assert!(SavedPlan::read(&path, "here", URL, Time(1_000_001)).is_err(), "cut off");
+        assert!(Saved::read(&path, "here", URL, Time(1_000_001)).is_err(), "cut off");
     }
 
     #[test]
@@ -178,7 +213,7 @@ mod tests {
         let path = dir.path().join("plan");
         plan().save(&path, &Redactor::default()).unwrap();
         let why = |context: &str, url: &str, now: i64| {
-            let error = Explained::from_error(&SavedPlan::read(&path, context, url, Time(now)).unwrap_err());
+            let error = Explained::from_error(&Saved::read(&path, context, url, Time(now)).unwrap_err());
             assert_eq!(error.kind, Kind::Conflict);
             error.causes.join(" ")
         };
@@ -188,7 +223,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap().replacen("\"opsctlPlan\":1", "\"opsctlPlan\":2", 1);
         std::fs::write(&path, text).unwrap();
         assert!(why("here", URL, 1_000_001).contains("a newer opsctl"));
-        let error = SavedPlan::read(&dir.path().join("none"), "here", URL, Time(1)).unwrap_err();
+        let error = Saved::read(&dir.path().join("none"), "here", URL, Time(1)).unwrap_err();
         assert_eq!(Explained::from_error(&error).kind, Kind::NotFound);
     }
 }
