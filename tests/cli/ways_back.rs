@@ -79,11 +79,11 @@ fn a_message_carries_its_correction_unless_somebody_edited_it() {
     let messages = || direct.sims.contents(Platform::Slack).unwrap()["channels"][&channel]["messages"].clone();
     let first = send("Invoice 1042 was paid twice");
     direct.undo(&first, 0);
-    let text = messages().as_object().unwrap().values().last().unwrap()["text"].as_str().unwrap().to_owned();
+    let text = messages().as_object().unwrap().values().next_back().unwrap()["text"].as_str().unwrap().to_owned();
     assert_eq!(text, "~Invoice 1042 was paid twice~\n_Previous notification was in error, please disregard_");
 
     let second = send("Deploying 4.2.0");
-    let ts = messages().as_object().unwrap().keys().last().unwrap().clone();
+    let ts = messages().as_object().unwrap().keys().next_back().unwrap().clone();
     let edit = json!({"channel": channel, "ts": ts, "text": "Deploying 4.2.1"});
     direct.meanwhile(Platform::Slack, ActionType::Update, edit);
     let left = direct.undo(&second, 8);
