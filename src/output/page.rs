@@ -151,7 +151,7 @@ mod tests {
     fn a_long_line_is_folded_between_words() {
         let text = "  would send PATCH /v1/pages/1f0c  `A title`  (same title)  undo: restore";
         assert_eq!(folded(text, 200, 6), [text]);
-        let narrow = folded(text, 40, 6);
+        let narrow = folded(text, 41, 6);
         assert_eq!(narrow, ["  would send PATCH /v1/pages/1f0c  `A", "      title`  (same title)  undo: restore"]);
         assert_eq!(folded("a-word-that-does-not-fit x", 10, 2), ["a-word-that-does-not-fit", "  x"]);
     }
