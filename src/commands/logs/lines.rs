@@ -74,7 +74,7 @@ pub struct LineArgs {
     /// Count the lines by the value of a key
     ///
     /// --limit is then how many values are shown, those with most lines; dots go into nested objects.
-    #[arg(long, value_name = "KEY", conflicts_with = "follow")]
+    #[arg(long, value_name = "KEY", conflicts_with = "follow", hide_short_help = true)]
     group_by: Option<String>,
 
     /// Go on with new lines as they are written
