@@ -241,7 +241,9 @@ impl App {
         if receipt.id.is_empty() {
             return Ok(());
         }
-        let changed = items.iter().any(|i| matches!(i.effect, EffectKind::Applied | EffectKind::Accepted));
+        let effects = items.iter().filter(|i| matches!(i.effect, EffectKind::Applied | EffectKind::Accepted)).count();
+        let changed = effects > 0;
+        crate::cron::count_effects(self, effects as u64);
         receipt.state = ReceiptState::Done;
         receipt.items = items;
         let undo = if receipt.can_be_undone() {

@@ -2,14 +2,17 @@
 //!
 //! `ARCHITECTURE.md` is the map of this crate.
 
+pub mod alerts;
 pub mod aliases;
 pub mod analysis;
 pub mod app;
 pub mod bulk;
+pub mod child;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod commands;
+pub mod cron;
 pub mod engine;
 pub mod error;
 pub mod files;

@@ -52,6 +52,8 @@ pub struct DailyInput {
     pub circuits: Look<Vec<CircuitStatus>>,
     /// The orchestrator's host.
     pub host: Look<HostStatus>,
+    /// Decisions that have waited longer than an hour; 0 where the orchestrator knows no approvals.
+    pub overdue: Look<u64>,
 }
 
 /// One line of the check.
@@ -85,7 +87,7 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Daily {
-    /// The seven lines.
+    /// The seven lines, and one about approvals on a day when some are overdue.
     pub rows: Vec<Row>,
     /// Whether a line is beyond its threshold.
     pub beyond: bool,
@@ -95,7 +97,7 @@ pub struct Daily {
 
 /// The daily check.
 pub fn daily(input: &DailyInput) -> Daily {
-    let rows = vec![
+    let mut rows = vec![
         health(&input.health),
         success_rate(&input.success),
         queue_depth(&input.queue),
@@ -104,6 +106,7 @@ pub fn daily(input: &DailyInput) -> Daily {
         disk(&input.host),
         memory(&input.host),
     ];
+    rows.extend(approvals(&input.overdue));
     let nothing_ended = matches!(input.success, Ok(Ended { ended: 0, .. }));
     let unknown = rows.iter().filter(|row| row.verdict == Verdict::Unknown).count();
     Daily {
@@ -270,6 +273,17 @@ fn memory(look: &Look<HostStatus>) -> Row {
     row.threshold("warning at >80%")
 }
 
+/// The runbook's list has seven lines; this is its remark below them.
+fn approvals(look: &Look<u64>) -> Option<Row> {
+    const NAME: &str = "Approvals";
+    let row = match look {
+        Ok(0) => return None,
+        Ok(overdue) => Row::new(NAME, Verdict::Warn, format!("{overdue} overdue")).measured(*overdue as f64),
+        Err(why) => Row::unknown(NAME, why),
+    };
+    Some(row.threshold("alert if any >1 hour old"))
+}
+
 fn fill(name: &str, look: &Look<HostStatus>, used: fn(&HostStatus) -> Option<f64>, warn: f64, fail: f64) -> Row {
     let host = match look {
         Ok(host) => host,
@@ -322,6 +336,7 @@ mod tests {
                 memory_used: Some(0.65),
                 ..HostStatus::default()
             }),
+            overdue: Ok(0),
         }
     }
 
@@ -390,6 +405,7 @@ mod tests {
             queue: Err(why()),
             circuits: Err(why()),
             host: Err(why()),
+            overdue: Ok(0),
         });
         assert_eq!(verdicts(&blind), [Verdict::Unknown; 7]);
         assert!(blind.rows.iter().all(|row| row.detail.as_deref() == Some("connection refused")));
@@ -402,6 +418,13 @@ mod tests {
         assert!(partly.blind && partly.beyond);
         input.circuits = Ok(Vec::new());
         assert_eq!(daily(&input).rows[3].verdict, Verdict::Unknown, "no circuit is not all circuits");
+    }
+
+    #[test]
+    fn decisions_that_wait_too_long_are_a_line_of_their_own() {
+        let late = daily(&DailyInput { overdue: Ok(2), ..example() });
+        let row = late.rows.last().unwrap();
+        assert_eq!((late.rows.len(), row.verdict, row.value.as_str()), (8, Verdict::Warn, "2 overdue"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub mod alerts;
 pub mod attempts;
 pub mod audit;
 pub mod capacity;
@@ -16,6 +17,8 @@ pub mod errors;
 pub mod failures;
 pub mod fallbacks;
 pub mod histogram;
+pub mod jobs;
+pub mod keys;
 pub mod limited;
 pub mod lines;
 pub mod maintenance;
@@ -25,6 +28,7 @@ pub mod queries;
 pub mod retries;
 pub mod suspicious;
 pub mod system;
+pub mod tasks;
 pub mod texts;
 pub mod trend;
 pub mod uptime;

@@ -26,7 +26,10 @@ const GROUPS: [Group; 7] = [
     (
         "Health and status",
         &[
-            (&[("check", "Look at health, keys, permissions")], ""),
+            (
+                &[("check", "Look at health, alerts, keys"), ("alerts", "Alerts: list, silence, acknowledge")],
+                "Look at health, alerts, keys; quiet",
+            ),
             (&[("system", "One screen about everything, worst first")], ""),
             (&[("executor", "The executors of the platforms")], ""),
             (&[("circuit", "Circuit breakers")], ""),
@@ -131,7 +134,10 @@ const GROUPS: [Group; 7] = [
     (
         "Routine and emergency procedures",
         &[
-            (&[("maintenance", "Daily, weekly and monthly checks")], ""),
+            (
+                &[("maintenance", "Daily to quarterly tasks"), ("cron", "Jobs for a schedule")],
+                "Daily to quarterly tasks; schedules",
+            ),
             (
                 &[("security", "Lockdown, keys, audit"), ("notify", "Tell people"), ("dr", "Disaster recovery tests")],
                 "Lockdown, keys, audit; recovery tests",

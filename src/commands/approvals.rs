@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::analysis::span;
 use crate::app::{App, WatchArgs};
 use crate::client::Orchestrator;
-use crate::error::{Fault, Kind, Outcome};
+use crate::error::{Explained, Fault, Kind, Outcome};
 use crate::guard::{Approval, ChangeArgs, Plan, ReceiptItem, Step, UndoAction, operator};
 use crate::output::{Page, Report, Table};
 use crate::wire::{
@@ -192,6 +192,19 @@ fn standing(approval: &ApprovalRecord, threshold: Duration) -> Option<Standing> 
         return Some(Standing::Overdue);
     }
     (left * LAST_PART < whole).then_some(Standing::NearExpiry)
+}
+
+/// How many decisions have waited for longer than this; none where the orchestrator knows no approvals.
+pub(super) async fn overdue_count(app: &App, threshold: Duration) -> anyhow::Result<u64> {
+    let filter = ApprovalFilter { status: ApprovalStatus::Pending, since: None, limit: 10_000 };
+    match app.orchestrator().await?.approvals(&filter).await {
+        Ok(found) => {
+            let late = |a: &&ApprovalRecord| standing(a, threshold) == Some(Standing::Overdue);
+            Ok(found.approvals.iter().filter(late).count() as u64)
+        }
+        Err(error) if Explained::from_error(&error).kind == Kind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
 }
 
 /// One approval somebody should have looked at.

@@ -9,6 +9,7 @@
 //! 4. For a new noun: a line in `commands!` below, and one in `cli::help` if it is not there yet.
 //! 5. `OPSCTL_BLESS=1 cargo test --test cli generated` rewrites the man pages and completions.
 
+pub mod alerts;
 pub mod analyze;
 pub mod api;
 pub mod apply;
@@ -27,6 +28,7 @@ pub mod component;
 pub mod config;
 pub mod context;
 mod copies;
+pub mod cron;
 pub mod docs;
 pub mod dr;
 pub mod drive;
@@ -107,6 +109,7 @@ macro_rules! commands {
 
 commands! {
     "check" => Check(verbs check::Verb),
+    "alerts" => Alerts(verbs alerts::Verb),
     "system" => System(verbs system::Verb),
     "executor" => Executor(verbs executor::Verb),
     "circuit" => Circuit(verbs circuit::Verb),
@@ -140,6 +143,7 @@ commands! {
     "sheets" => Sheets(verbs sheets::Verb),
     "config" => Config(verbs config::Verb),
     "maintenance" => Maintenance(verbs maintenance::Verb),
+    "cron" => Cron(verbs cron::Verb),
     "runbook" => Runbook(verbs runbook::Verb),
     "links" => Links(alone links::LinksArgs),
     "security" => Security(verbs security::Verb),

@@ -1,11 +1,14 @@
 //! `opsctl system`: one screen about everything.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::alerts::{Ack, Book, Quiet, moment, splits};
+use crate::analysis::alerts::rule;
 use crate::analysis::span;
 use crate::analysis::system::{Finding, next_command};
 use crate::app::{App, Kept, StaleArgs, WatchArgs};
@@ -36,9 +39,10 @@ impl Verb {
 /// Show everything that matters, worst first
 ///
 /// Lockdown, pauses with their owner, open circuits, stuck and failed items, overrides with their end, the top three
-/// errors of the last hour and settings that wait for a restart, each with the command that helps and the runbook's
-/// section; then queue, parts and host. The last line is the one command to type next. While the orchestrator is silent,
-/// its last answer is shown, or what its log and what runs it say, with its age; that ends with 7.
+/// errors of the last hour, settings that wait for a restart, and alerts that are kept quiet on this machine, each with
+/// the command that helps and the runbook's section; then queue, parts and host. The last line is the one command to
+/// type next. While the orchestrator is silent, its last answer is shown, or what its log and what runs it say, with its
+/// age; that ends with 7.
 ///
 /// Example: opsctl system status --watch=5s
 #[derive(Args, Debug)]
@@ -55,9 +59,10 @@ async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
     app.watch(&args.watch, || async {
         Ok(match outage::read(app, &question, async |api| api.system().await).await? {
             Told::Partial(partial) => (Shown::Partial(partial), args.stale.ends(Outcome::Done)),
-            Told::Whole(Answer { value, as_of: None }) => (Shown::Whole(Screen::now(value)?), Outcome::Done),
+            Told::Whole(Answer { value, as_of: None }) => (Shown::Whole(Screen::now(app, value)?), Outcome::Done),
             Told::Whole(Answer { value, as_of: Some(at) }) => {
-                let screen = if args.stale.accept_stale { Screen::now(value)? } else { Screen::of(value, at)? };
+                let screen =
+                    if args.stale.accept_stale { Screen::now(app, value)? } else { Screen::of(app, value, at)? };
                 (Shown::Whole(screen), args.stale.ends(Outcome::Done))
             }
         })
@@ -65,7 +70,8 @@ async fn status(app: &App, args: StatusArgs) -> anyhow::Result<Outcome> {
     .await
 }
 
-/// In JSON the API's own answer. An earlier one has no verdict: how it is now is not known.
+/// In JSON the API's own answer, and the alerts that are kept quiet on this machine. An earlier one has no verdict: how
+/// it is now is not known.
 #[derive(Serialize)]
 #[serde(transparent)]
 struct Screen {
@@ -74,19 +80,54 @@ struct Screen {
     status: SystemStatus,
     #[serde(skip)]
     as_of: Option<Time>,
+    #[serde(skip)]
+    silences: BTreeMap<String, Quiet>,
+    #[serde(skip)]
+    acknowledged: BTreeMap<String, Quiet>,
 }
 
 impl Screen {
-    fn now(status: SystemStatus) -> serde_json::Result<Self> {
-        Ok(Screen { json: serde_json::to_value(&status)?, status, as_of: None })
+    fn now(app: &App, status: SystemStatus) -> serde_json::Result<Self> {
+        // What this machine keeps quiet is worth knowing, and no reason not to show the rest.
+        let mut book = Book::read(app).unwrap_or_default();
+        book.forget_quiet(&moment(app));
+        let quiet = |all: &BTreeMap<String, Ack>| all.iter().map(|(name, ack)| (name.clone(), ack.quiet())).collect();
+        let (silences, acknowledged): (BTreeMap<_, _>, BTreeMap<_, _>) = (quiet(&book.silences), quiet(&book.acks));
+        let mut json = serde_json::to_value(&status)?;
+        if let Value::Object(fields) = &mut json {
+            for (name, quiet) in [("silences", &silences), ("acknowledged", &acknowledged)] {
+                if !quiet.is_empty() {
+                    fields.insert(name.to_owned(), serde_json::to_value(quiet)?);
+                }
+            }
+        }
+        Ok(Screen { json, status, as_of: None, silences, acknowledged })
     }
 
-    fn of(status: SystemStatus, at: Time) -> serde_json::Result<Self> {
-        let mut screen = Screen { as_of: Some(at), ..Screen::now(status)? };
+    fn of(app: &App, status: SystemStatus, at: Time) -> serde_json::Result<Self> {
+        let mut screen = Screen { as_of: Some(at), ..Screen::now(app, status)? };
         if let Value::Object(fields) = &mut screen.json {
             fields.remove("overall");
         }
         Ok(screen)
+    }
+
+    /// Alerts that somebody keeps quiet or is at.
+    fn quiet(&self) -> Vec<Finding> {
+        let now = self.status.service.now;
+        let finding = |name: &String, quiet: &Quiet, what: &str, next: Option<String>| {
+            let why = quiet.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let left = span(quiet.until.since(now));
+            let text = format!("alert {name} is {what} by {} for another {left}{why}", quiet.by);
+            let runbook = rule(splits(name).0).and_then(|rule| rule.section);
+            Finding { severity: Severity::Info, text, next, runbook }
+        };
+        let silenced = self
+            .silences
+            .iter()
+            .map(|(name, quiet)| finding(name, quiet, "silenced", Some(format!("opsctl alerts unsilence {name}"))));
+        let acknowledged = self.acknowledged.iter().map(|(name, quiet)| finding(name, quiet, "acknowledged", None));
+        silenced.chain(acknowledged).collect()
     }
 }
 
@@ -94,7 +135,8 @@ impl Report for Screen {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         let status = &self.status;
         let service = &status.service;
-        let found = next_command(status, service.now);
+        let mut found = next_command(status, service.now);
+        found.findings.extend(self.quiet());
         match self.as_of {
             None => page.pair("Overall", overall_word(status.overall))?,
             Some(at) => {

@@ -91,6 +91,21 @@ impl Places {
         self.state.join("snapshots")
     }
 
+    /// What is known of alerts: one file for each context.
+    pub fn alerts(&self) -> PathBuf {
+        self.state.join("alerts")
+    }
+
+    /// What is known of the runbook's tasks: one file for each context.
+    pub fn maintenance(&self) -> PathBuf {
+        self.state.join("maintenance")
+    }
+
+    /// Scheduled jobs: a folder for each context.
+    pub fn jobs(&self) -> PathBuf {
+        self.state.join("jobs")
+    }
+
     /// The sandbox's folder.
     pub fn sandbox(&self) -> PathBuf {
         self.state.join("sandbox")

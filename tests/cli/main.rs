@@ -15,6 +15,7 @@ mod looks;
 mod oddities;
 mod orchestrator;
 mod outage;
+mod schedule;
 mod secrets;
 mod security;
 mod serve;

@@ -25,6 +25,13 @@ awk '$1 == "#" && $2 == "UNIT" || $0 == "# EOF" { next }
      { print }' "$work/metrics" \
   | promtool check metrics >"$work/lint" 2>&1 || { cat "$work/lint" >&2; fail "promtool check metrics"; }
 
+# What a check writes for node_exporter is read as the older format too.
+env "${context[@]}" OPSCTL_STATE_DIR="$work/state" "$opsctl" check alerts --textfile "$work/alerts.prom" >/dev/null 2>&1 || [ $? -eq 3 ] \
+  || fail "check alerts"
+[ "$(tail -n 1 "$work/alerts.prom")" = "# EOF" ] || fail "the last line of the textfile is not # EOF"
+promtool check metrics <"$work/alerts.prom" >"$work/lint" 2>&1 || { cat "$work/lint" >&2; fail "promtool check metrics, textfile"; }
+echo "textfile: $(grep -vc '^#' "$work/alerts.prom") samples, linted"
+
 if command -v prometheus >/dev/null 2>&1; then
   port=$(free_port)
   cat >"$work/prometheus.yml" <<YAML
@@ -47,10 +54,11 @@ else
 fi
 
 if command -v python3 >/dev/null 2>&1; then
-  (python_with prometheus-client) && "$work/venv/bin/python" - "$work/metrics" <<'PY' || fail "not OpenMetrics"
+  (python_with prometheus-client) && "$work/venv/bin/python" - "$work/metrics" "$work/alerts.prom" <<'PY' || fail "not OpenMetrics"
 import sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-families = list(text_string_to_metric_families(open(sys.argv[1]).read()))
-print(f"{len(families)} families, {sum(len(f.samples) for f in families)} samples, valid OpenMetrics")
+for path in sys.argv[1:]:
+    families = list(text_string_to_metric_families(open(path).read()))
+    print(f"{len(families)} families, {sum(len(f.samples) for f in families)} samples, valid OpenMetrics")
 PY
 fi

@@ -1,6 +1,8 @@
 //! Sandboxes as a user starts, breaks and stops them, each in a home of its own.
 
+mod alerts;
 mod corruption;
+mod maintenance;
 mod reports;
 mod waiting;
 mod workflows;

@@ -21,7 +21,7 @@ impl Sandbox {
     }
 
     /// What the simulators hold, whatever the orchestrator thinks of it.
-    fn platforms(&self) -> Value {
+    pub(super) fn platforms(&self) -> Value {
         let ground = Ground::enter(&Place::at(self.world.path("state/sandbox"))).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _: Value = runtime.block_on(ground.control.post("/save", &json!({}))).unwrap();

@@ -7,13 +7,13 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::analysis::Verdict;
+use crate::analysis::{Verdict, alerts};
 use crate::app::{App, Kept, StaleArgs, WatchArgs};
 use crate::commands::args::{PlatformArg, each_once};
-use crate::commands::monitoring::{self, ExitStyleArgs, Measure};
+use crate::commands::monitoring::{Checked, Item, Measure, MonitoringArgs};
 use crate::commands::outage::{self, Question, Told};
 use crate::commands::text;
-use crate::error::{Explained, Outcome};
+use crate::error::{Explained, Fault, Outcome};
 use crate::output::{Page, Report, Table};
 use crate::wire::{ExecutorHealth, ExecutorHealthReport, HealthReport, OverallHealth, Platform, Time};
 
@@ -52,7 +52,7 @@ pub struct HealthArgs {
     watch: WatchArgs,
 
     #[command(flatten)]
-    exit_style: ExitStyleArgs,
+    monitoring: MonitoringArgs,
 }
 
 impl HealthArgs {
@@ -95,18 +95,38 @@ impl HealthArgs {
 
 pub(super) async fn health(app: &App, args: HealthArgs) -> anyhow::Result<Outcome> {
     let wanted = each_once(&args.platforms);
-    if args.exit_style.is_check() {
-        let (verdict, said, measures) = match args.look(app, &wanted).await {
-            Ok((answer, _)) => answer.for_monitoring(),
-            Err(error) => (Verdict::Unknown, Explained::from_error(&error).message, Vec::new()),
-        };
-        app.output.write(&monitoring::line("HEALTH", verdict, &said, &measures))?;
-        return Ok(monitoring::outcome(verdict));
+    if args.monitoring.is_used() {
+        return monitored(app, args, &wanted).await;
     }
     if args.external && args.watch.watch.is_none() {
         return external::run(app, &wanted).await;
     }
     app.watch(&args.watch, || args.look(app, &wanted)).await
+}
+
+/// For machines: one look.
+async fn monitored(app: &App, args: HealthArgs, wanted: &[Platform]) -> anyhow::Result<Outcome> {
+    if args.watch.watch.is_some() {
+        return Err(Fault::usage("--watch is for people, and what was asked for with it is for machines")
+            .hint("let a schedule repeat it: opsctl cron install")
+            .into());
+    }
+    let begun = args.monitoring.clone().begin(app).await;
+    let (answer, outcome) = match args.look(app, wanted).await {
+        Ok((answer, outcome)) => (Some(answer), Ok(outcome)),
+        Err(error) => (None, Err(error)),
+    };
+    let (verdict, said, measures) = match (&answer, &outcome) {
+        (Some(answer), _) => answer.for_monitoring(),
+        (None, Err(error)) => (Verdict::Unknown, Explained::from_error(error).message, Vec::new()),
+        (None, Ok(_)) => (Verdict::Unknown, "nothing was asked".to_owned(), Vec::new()),
+    };
+    let items = answer.as_ref().map_or_else(Vec::new, Answer::items);
+    // Nobody answering is what somebody has to hear of.
+    let is_down = !args.external && matches!(outcome, Err(_) | Ok(Outcome::Unreachable));
+    let told = if is_down { Verdict::Fail } else { verdict };
+    let checked = Checked { name: "health", verdict, said, measures, items, rule: alerts::rule("health"), told };
+    begun.end(app, &checked, answer.as_ref(), outcome).await
 }
 
 /// Healthy ends with 0, anything else with 3.
@@ -158,6 +178,31 @@ impl Answer {
             Answer::Others(_) => (Verdict::Unknown, "no answer".into(), Vec::new()),
         }
     }
+
+    /// Each platform that was asked about.
+    fn items(&self) -> Vec<Item> {
+        let of = |row: &PlatformHealth| item(row.platform, row.word());
+        match self {
+            Answer::Whole(whole) => rows_of(whole.report.executors.clone(), Platform::ALL).iter().map(of).collect(),
+            Answer::One(one) => vec![of(one)],
+            Answer::Several(executors) => executors.rows.iter().map(of).collect(),
+            Answer::Feeds(feeds) => feeds.words().map(|(platform, word, _)| item(platform, word)).collect(),
+            Answer::Unjudged(_) | Answer::Others(_) => Vec::new(),
+        }
+    }
+}
+
+fn item(platform: Platform, word: &str) -> Item {
+    Item { name: "health".into(), subject: platform.to_string(), verdict: verdict_of(word) }
+}
+
+fn verdict_of(word: &str) -> Verdict {
+    match word {
+        "OK" => Verdict::Ok,
+        "DEGRADED" => Verdict::Warn,
+        "DOWN" => Verdict::Fail,
+        _ => Verdict::Unknown,
+    }
 }
 
 /// The worst of the platforms, and all that are not OK.
@@ -165,12 +210,10 @@ fn worst<'a>(rows: impl IntoIterator<Item = (Platform, &'a str, Option<&'a str>)
     let mut verdict = Verdict::Ok;
     let mut odd = Vec::new();
     for (platform, word, why) in rows {
-        let of_row = match word {
-            "OK" => continue,
-            "DEGRADED" => Verdict::Warn,
-            "DOWN" => Verdict::Fail,
-            _ => Verdict::Unknown,
-        };
+        let of_row = verdict_of(word);
+        if of_row == Verdict::Ok {
+            continue;
+        }
         verdict = verdict.max(of_row);
         odd.push(why.map_or_else(|| format!("{platform} {word}"), |why| format!("{platform} {word} ({why})")));
     }

@@ -8,17 +8,14 @@ use clap::Args;
 use futures_util::future::join_all;
 use serde::{Serialize, Serializer};
 
+use crate::analysis::Verdict;
+use crate::analysis::keys::{KeyEnd, KeySource};
 use crate::app::App;
 use crate::commands::args::{PlatformArg, each_once};
 use crate::error::{Fault, Kind, Outcome};
 use crate::output::{Page, Report, Table};
-use crate::platforms::{Clients, Expiry, Granted, Permission, Platform, PlatformError, auth_error_text};
+use crate::platforms::{Clients, Granted, Permission, Platform};
 use crate::wire::{ErrorCode, Time};
-
-/// A key this close to its end is a finding (the runbook's 7 days).
-const SOON: Duration = Duration::from_secs(7 * 86_400);
-/// The same for a token that is renewed by itself all the time.
-const SOON_ROTATING: Duration = Duration::from_secs(600);
 
 /// Check when the platforms' keys end
 ///
@@ -51,55 +48,6 @@ pub struct PermissionsArgs {
     platforms: Vec<PlatformArg>,
 }
 
-/// What is known about the end of one key.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct KeyEnd {
-    platform: Platform,
-    /// `OK`, `WARN`, `FAIL`, `UNKNOWN`.
-    state: &'static str,
-    /// When it ends; absent when it never does, or nobody knows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<Time>,
-    /// Who says so: `api`, `recorded`; absent when nobody does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'static str>,
-    detail: String,
-}
-
-impl KeyEnd {
-    fn new(platform: Platform, state: &'static str, detail: impl Into<String>) -> Self {
-        KeyEnd { platform, state, expires_at: None, source: None, detail: detail.into() }
-    }
-
-    /// A key with an end.
-    fn at(platform: Platform, at: Time, source: &'static str, now: Time) -> Self {
-        let soon = if (platform, source) == (Platform::Slack, "api") { SOON_ROTATING } else { SOON };
-        let left = crate::analysis::span(at.since(now));
-        let (state, detail) = match at {
-            at if at <= now => ("FAIL", "it ended".to_owned()),
-            at if at < now + soon => ("WARN", format!("only {left} left")),
-            _ => ("OK", format!("{left} left")),
-        };
-        KeyEnd { expires_at: Some(at), source: Some(source), ..KeyEnd::new(platform, state, detail) }
-    }
-
-    fn judge(platform: Platform, expiry: Result<Expiry, PlatformError>, recorded: Option<Time>, now: Time) -> Self {
-        match (expiry, recorded) {
-            (Ok(Expiry::At(at)), _) => KeyEnd::at(platform, at, "api", now),
-            (Ok(Expiry::Never), _) => KeyEnd { source: Some("api"), ..KeyEnd::new(platform, "OK", "it has no end") },
-            (Ok(Expiry::NotReported(_)), Some(at)) => KeyEnd::at(platform, at, "recorded", now),
-            (Ok(Expiry::NotReported(why)), None) => {
-                KeyEnd::new(platform, "UNKNOWN", format!("not reported by the API: {why}"))
-            }
-            (Err(error), _) if error.code == ErrorCode::AuthError => {
-                KeyEnd::new(platform, "FAIL", auth_error_text(&error))
-            }
-            (Err(error), _) => KeyEnd::new(platform, "UNKNOWN", error.message),
-        }
-    }
-}
-
 /// One object for one platform, a list for several.
 struct Ends(Vec<KeyEnd>);
 
@@ -121,8 +69,8 @@ impl Report for Ends {
         let mut table = Table::new(&["PLATFORM", "STATE", "ENDS", "SAYS", "DETAIL"]);
         for one in &self.0 {
             let ends = one.expires_at.map(|at| page.time(at)).unwrap_or_default();
-            let source = one.source.unwrap_or_default();
-            table.row([one.platform.as_str(), one.state, &ends, source, &one.detail]);
+            let source = one.source.map(KeySource::as_str).unwrap_or_default();
+            table.row([one.platform.as_str(), one.state.as_str(), &ends, source, &one.detail]);
         }
         page.table(&table)
     }
@@ -134,16 +82,9 @@ pub(super) async fn expiration(app: &App, args: ExpirationArgs) -> anyhow::Resul
     if let Some(text) = &args.record {
         record(app, &clients, &wanted, text)?;
     }
-    let limit = app.settings.timeout.value;
-    let answers = join_all(wanted.iter().map(|&platform| clients.key_expiry(platform, limit))).await;
-    let of = |(&platform, answer): (&Platform, _)| {
-        let fingerprint = clients.credentials().fingerprint(platform);
-        let recorded = fingerprint.and_then(|key| app.remembered(platform).ends(&key));
-        KeyEnd::judge(platform, answer, recorded, app.now())
-    };
-    let ends: Vec<KeyEnd> = wanted.iter().zip(answers).map(of).collect();
-    let good = ends.iter().all(|one| one.state == "OK");
-    let untold = ends.iter().find(|one| one.state == "UNKNOWN" && one.detail.starts_with("not reported"));
+    let ends = ends(app, &clients, &wanted, app.settings.timeout.value).await;
+    let good = ends.iter().all(|one| one.state == Verdict::Ok);
+    let untold = ends.iter().find(|one| one.is_untold);
     let hint =
         untold.map(|one| format!("write the date down: opsctl check key-expiration {} --record DATE", one.platform));
     app.emit(&Ends(ends))?;
@@ -151,6 +92,17 @@ pub(super) async fn expiration(app: &App, args: ExpirationArgs) -> anyhow::Resul
         app.note(hint);
     }
     Ok(if good { Outcome::Done } else { Outcome::Problem })
+}
+
+/// When the keys end, as the platforms say and as was written down here.
+pub(super) async fn ends(app: &App, clients: &Clients, wanted: &[Platform], limit: Duration) -> Vec<KeyEnd> {
+    let answers = join_all(wanted.iter().map(|&platform| clients.key_expiry(platform, limit))).await;
+    let of = |(&platform, answer): (&Platform, _)| {
+        let fingerprint = clients.credentials().fingerprint(platform);
+        let recorded = fingerprint.and_then(|key| app.remembered(platform).ends(&key));
+        KeyEnd::judge(platform, answer, recorded, app.now())
+    };
+    wanted.iter().zip(answers).map(of).collect()
 }
 
 /// Writes down when the key in use ends.
@@ -273,26 +225,6 @@ pub(super) async fn permissions(app: &App, args: PermissionsArgs) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const DAY: Duration = Duration::from_secs(86_400);
-
-    #[test]
-    fn what_nobody_knows_is_unknown_and_what_is_near_is_said() {
-        let now = Time(1_790_000_000_000);
-        let judge = |expiry, recorded| KeyEnd::judge(Platform::Notion, expiry, recorded, now);
-        let untold = || Ok(Expiry::NotReported("no"));
-        for (one, state, source) in [
-            (judge(untold(), None), "UNKNOWN", None),
-            (judge(untold(), Some(now + DAY * 30)), "OK", Some("recorded")),
-            (judge(untold(), Some(now + DAY * 3)), "WARN", Some("recorded")),
-            (judge(Ok(Expiry::At(now)), Some(now + DAY * 30)), "FAIL", Some("api")),
-            (judge(Ok(Expiry::Never), None), "OK", Some("api")),
-            (judge(Err(PlatformError::new(Platform::Notion, ErrorCode::AuthError, "x")), None), "FAIL", None),
-            (judge(Err(PlatformError::new(Platform::Notion, ErrorCode::TimeoutError, "x")), None), "UNKNOWN", None),
-        ] {
-            assert_eq!((one.state, one.source), (state, source), "{one:?}");
-        }
-    }
 
     #[test]
     fn a_date_means_the_end_of_its_day() {

@@ -1,6 +1,7 @@
-//! `opsctl maintenance`: the routine checks of the runbook.
+//! `opsctl maintenance`: the routine checks of the runbook, and the tasks of a person that stay due until done.
 
 mod daily;
+mod tasks;
 
 use clap::Subcommand;
 
@@ -12,6 +13,11 @@ use crate::error::Outcome;
 #[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
 pub enum Verb {
     Daily(daily::DailyArgs),
+    Weekly(tasks::WeeklyArgs),
+    Monthly(tasks::MonthlyArgs),
+    Quarterly(tasks::QuarterlyArgs),
+    Status(tasks::StatusArgs),
+    Done(tasks::DoneArgs),
 }
 
 impl Verb {
@@ -19,6 +25,11 @@ impl Verb {
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         match self {
             Self::Daily(args) => daily::daily(app, args).await,
+            Self::Weekly(args) => args.run(app).await,
+            Self::Monthly(args) => args.run(app).await,
+            Self::Quarterly(args) => args.run(app).await,
+            Self::Status(args) => args.run(app).await,
+            Self::Done(args) => args.run(app).await,
         }
     }
 }
