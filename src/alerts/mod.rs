@@ -129,7 +129,9 @@ impl Watch {
         let (book, lasting) = match Book::read(app) {
             Ok(book) => (book, true),
             Err(error) => {
-                app.output.warn(&format!("what was known of alerts is not known now: {error:#}"));
+                app.output.warn(&format!(
+                    "what was known of alerts is not known now, so alerts do not wait for their durations: {error:#}"
+                ));
                 (Book::default(), false)
             }
         };
