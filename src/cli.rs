@@ -202,7 +202,15 @@ fn finish(output: &Output, result: anyhow::Result<Outcome>) -> ExitCode {
 
 /// An error before the settings are known: the flags are read off the command line as far as they are there.
 fn early_error(args: &[OsString], env: &Env, error: anyhow::Error) -> ExitCode {
-    finish(&early_output(args, env), Err(error))
+    let output = early_output(args, env);
+    // A credential that only the context knows may have been typed, too.
+    let flags = Flags { context: aliases::early_value(args, "context").map(str::to_owned), ..Flags::default() };
+    if let Ok(settings) = Settings::load(flags, env.clone())
+        && let Ok(context) = settings.context()
+    {
+        output.redactor.add(&context.secrets_in(&settings.env));
+    }
+    finish(&output, Err(error))
 }
 
 fn early_output(args: &[OsString], env: &Env) -> Output {

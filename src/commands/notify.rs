@@ -54,8 +54,8 @@ pub struct SecurityTeamArgs {
     #[arg(long, value_name = "TEXT")]
     incident: String,
 
-    /// How bad: info, warning, error, critical
-    #[arg(long, value_name = "WORD", default_value = "critical")]
+    /// How bad: info, warning, error; critical unless given
+    #[arg(long, value_name = "WORD", default_value = "critical", hide_default_value = true)]
     severity: Severity,
 
     /// Where to, instead of the contact: slack:#ops or pagerduty (can be repeated)

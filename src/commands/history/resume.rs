@@ -21,7 +21,7 @@ pub struct ResumeArgs {
     /// Receipt of the change: r-1017-0309
     receipt: Option<String>,
 
-    /// Also try again what failed, and ask again about what is in doubt
+    /// Try what failed again; ask about what is in doubt
     #[arg(long, requires = "receipt")]
     failed: bool,
 

@@ -69,7 +69,7 @@ pub struct RotateArgs {
     resume: bool,
 
     /// Show the old keys that are still to be revoked
-    #[arg(long, conflicts_with_all = ["platform", "plan_all", "resume"])]
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["platform", "plan_all", "resume"])]
     left: bool,
 
     /// Take this platform's old key off that list: it was revoked
