@@ -54,7 +54,7 @@ pub struct SecurityTeamArgs {
     #[arg(long, value_name = "TEXT")]
     incident: String,
 
-    /// How bad: info, warning, error; critical unless given
+    /// How bad: critical unless told error, warning, info
     #[arg(long, value_name = "WORD", default_value = "critical", hide_default_value = true)]
     severity: Severity,
 
