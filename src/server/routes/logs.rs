@@ -87,7 +87,7 @@ struct LinesQuery {
     #[param(max_length = 1024)]
     grep: Option<String>,
     /// Conditions on keys, one a line: `level:error`, `errorCode:!TIMEOUT`, `durationMs:>500`, `message:/regex/`.
-    #[param(max_length = 4096)]
+    #[param(max_length = 1024)]
     filter: Option<String>,
 }
 
@@ -97,7 +97,7 @@ impl LinesQuery {
             length_within("grep", text, 0..=1024)?;
         }
         if let Some(text) = &self.filter {
-            length_within("filter", text, 0..=4096)?;
+            length_within("filter", text, 0..=1024)?;
         }
         let filter = LineFilter {
             limit: within("limit", self.limit.unwrap_or(100), 1..=10_000)?,
