@@ -197,7 +197,7 @@ fn one_that_takes_calls_and_says_nothing_is_told_of_while_it_is_waited_for() {
         child.wait().unwrap();
     }
     let done = ask(&world, "queue status --timeout 300ms").code(7);
-    assert!(done.stderr.contains("timed out after ") || done.stderr.contains("nothing came within 300ms"), "{done:?}");
+    assert!(done.stderr.contains("timed out after "), "{done:?}");
 }
 
 #[test]

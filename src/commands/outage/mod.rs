@@ -161,7 +161,7 @@ pub async fn fresh<T: Serialize>(
     let limit = if app.has_kept(kept) { arriving::limit(app, PATIENCE) } else { app.settings.timeout.value };
     let answer = tokio::time::timeout(limit, ask(orchestrator)).await.map_err(|_| {
         Fault::new(Kind::Unreachable, format!("the orchestrator at {} does not answer", orchestrator.url()))
-            .because(format!("nothing came within {}", format_duration(limit)))
+            .because(format!("timed out after {}", format_duration(limit)))
             .hint(orchestrator.start_hint())
     })??;
     app.keep(kept, &answer);
