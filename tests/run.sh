@@ -14,4 +14,4 @@ step "lints"
 cargo clippy --quiet --all-targets -- -D warnings
 
 step "tests, generated files included"
-cargo test --quiet
+cargo test --quiet --no-fail-fast
