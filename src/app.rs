@@ -16,6 +16,7 @@ pub use watch::WatchArgs;
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::aliases::{self, Class};
@@ -40,7 +41,7 @@ pub struct App {
     /// The streams.
     pub output: Arc<Output>,
     /// The person.
-    pub prompt: Box<dyn Prompt>,
+    pub prompt: Rc<dyn Prompt>,
     /// Receipts of changes.
     pub receipts: Receipts,
     /// What the verb does to the world; `None` for one that nobody classed.
@@ -61,9 +62,32 @@ pub struct App {
 impl App {
     /// The app of this process, for a verb of this class that was called with these words.
     pub fn new(settings: Settings, class: Option<Class>, words: Vec<String>) -> Self {
+        Self::with(settings, class, words, Rc::new(Terminal), |output| output)
+    }
+
+    /// The app of a command that runs within another one: the same person, and what it writes is kept. `aside` keeps
+    /// its answers out of stdout.
+    pub(crate) fn within(
+        outer: &App,
+        settings: Settings,
+        class: Option<Class>,
+        words: Vec<String>,
+        aside: bool,
+    ) -> Self {
+        Self::with(settings, class, words, outer.prompt.clone(), |output| output.keeping(aside))
+    }
+
+    fn with(
+        settings: Settings,
+        class: Option<Class>,
+        words: Vec<String>,
+        prompt: Rc<dyn Prompt>,
+        prepare: impl FnOnce(Output) -> Output,
+    ) -> Self {
         let clock = Clock::system();
         let style = |make: fn(_, &_, _) -> Style| make(settings.color.value, &settings.env, clock.now());
         let output = Output::new(settings.output.value, settings.quiet, style(Style::stdout), style(Style::stderr));
+        let output = prepare(output);
         output.redactor.add(&settings.env.secrets());
         if let Ok(context) = settings.context() {
             output.redactor.add(&context.secrets_in(&settings.env));
@@ -73,7 +97,7 @@ impl App {
             settings,
             clock,
             output: Arc::new(output),
-            prompt: Box::new(Terminal),
+            prompt,
             receipts,
             class,
             target: tokio::sync::OnceCell::new(),
@@ -176,7 +200,8 @@ impl App {
     /// As [`App::approve`], for a change that is written down in another way than as a whole.
     pub async fn approve_as(&self, plan: &Plan, entry: Entry<'_>) -> anyhow::Result<Option<Approval>> {
         let context = self.settings.context()?;
-        let (url, server_environment) = match self.place().await {
+        let place = if plan.is_local() { Ok((context.place(), None)) } else { self.place().await };
+        let (url, server_environment) = match place {
             Ok(place) => place,
             // What goes straight to the platforms works without the orchestrator.
             Err(error) if plan.is_direct() => {

@@ -1,9 +1,11 @@
 //! The root parser, the global flags, and the way from the command line to an exit code.
 
 mod help;
+mod inside;
 mod usage;
 
 pub(crate) use help::about;
+pub(crate) use inside::{Ran, run_inside};
 pub use usage::fault_of;
 
 use std::ffi::OsString;
@@ -88,11 +90,12 @@ pub fn command() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(false)
         .override_help(help::root());
-    Command::define(Globals::augment_args(root))
+    Command::define(crate::complete::attach_contexts(Globals::augment_args(root)))
 }
 
 /// Runs the process: completions if a shell asks, then the command line.
 pub fn main() -> ExitCode {
+    crate::complete::notice();
     clap_complete::CompleteEnv::with_factory(command).var(COMPLETE_VARIABLE).complete();
     run(std::env::args_os().collect(), Env::process())
 }
@@ -101,11 +104,7 @@ pub fn main() -> ExitCode {
 pub fn run(args: Vec<OsString>, env: Env) -> ExitCode {
     let typed = args.clone();
     let args = aliases::rewrite(args);
-    let parsed = parse(&args).and_then(|matches| {
-        let globals = Globals::from_arg_matches(&matches).map_err(Box::new)?;
-        Ok((globals, Command::from_matches(&matches).map_err(Box::new)?))
-    });
-    match parsed {
+    match parsed(&args) {
         Ok((globals, command)) => execute(globals.into_flags(), env, command, &args),
         Err(usage::Wrong::Usage(fault)) => early_error(&typed, &env, (*fault).into()),
         Err(usage::Wrong::Parser(error)) if !error.use_stderr() => {
@@ -119,6 +118,12 @@ pub fn run(args: Vec<OsString>, env: Env) -> ExitCode {
         }
         Err(usage::Wrong::Parser(error)) => early_error(&typed, &env, fault_of(&error, &typed, &args).into()),
     }
+}
+
+fn parsed(args: &[OsString]) -> Result<(Globals, Command), usage::Wrong> {
+    let matches = parse(args)?;
+    let globals = Globals::from_arg_matches(&matches).map_err(Box::new)?;
+    Ok((globals, Command::from_matches(&matches).map_err(Box::new)?))
 }
 
 fn parse(args: &[OsString]) -> Result<clap::ArgMatches, usage::Wrong> {

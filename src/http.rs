@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+pub use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, Url};
 
 use crate::platforms::Delivery;

@@ -26,6 +26,7 @@ pub mod monthly;
 pub mod performance;
 pub mod queries;
 pub mod retries;
+pub mod stand_ins;
 pub mod suspicious;
 pub mod system;
 pub mod tasks;

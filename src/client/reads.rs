@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use crate::error::{Fault, Kind};
-use crate::http::Incoming;
+use crate::http::{HeaderValue, Incoming};
 use crate::wire::*;
 
 use super::Orchestrator;
@@ -249,6 +249,11 @@ impl Orchestrator {
         let path =
             query("/api/actions/metrics", &[("timeWindow", Some(window.to_owned())), ("platform", word(platform))]);
         self.get(&path).await
+    }
+
+    /// The metrics as a scraper reads them.
+    pub async fn open_metrics(&self) -> anyhow::Result<String> {
+        self.text("/metrics", HeaderValue::from_static("application/openmetrics-text; version=1.0.0")).await
     }
 
     /// A window beside the one before it.

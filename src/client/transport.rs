@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use crate::clock::Clock;
 use crate::error::{Explained, Fault, Kind};
 use crate::guard::Approval;
-use crate::http::{Failure, HeaderMap, HeaderValue, Http, Incoming, Method, Options, Reply, Url};
+use crate::http::{ACCEPT, Failure, HeaderMap, HeaderValue, Http, Incoming, Method, Options, Reply, Url};
 use crate::output::Output;
 use crate::platforms::Delivery;
 use crate::secret::Secret;
@@ -260,9 +260,20 @@ impl Orchestrator {
 
     /// Reads an answer piece by piece; only a failure before it begins is told from here.
     pub(super) async fn open(&self, path: &str) -> anyhow::Result<Incoming> {
+        self.open_as(path, None).await
+    }
+
+    /// Reads an answer that is no JSON.
+    pub(super) async fn text(&self, path: &str, accept: HeaderValue) -> anyhow::Result<String> {
+        let reply = self.open_as(path, Some(accept)).await?.whole().await.map_err(|f| self.broke_off(&f))?;
+        Ok(String::from_utf8_lossy(&reply.body).into_owned())
+    }
+
+    async fn open_as(&self, path: &str, accept: Option<HeaderValue>) -> anyhow::Result<Incoming> {
         let unreached = |failure: Failure| self.not_reached(&failure).fault;
         loop {
-            let headers = self.headers(&Effect::Read, false)?;
+            let mut headers = self.headers(&Effect::Read, false)?;
+            headers.extend(accept.clone().map(|accept| (ACCEPT, accept)));
             let request = self.http.request(Method::GET, &self.address(path)?).map_err(unreached)?.headers(headers);
             let incoming = self.telling_of_silence(self.http.open(request)).await.map_err(unreached)?;
             if (200..300).contains(&incoming.status()) {

@@ -29,9 +29,11 @@ pub mod config;
 pub mod context;
 mod copies;
 pub mod cron;
+pub mod dashboard;
 pub mod docs;
 pub mod dr;
 pub mod drive;
+pub mod escalate;
 pub mod executor;
 pub mod google;
 pub mod history;
@@ -129,6 +131,7 @@ commands! {
     "changes" => Changes(alone changes::ChangesArgs),
     "logs" => Logs(verbs logs::Verb),
     "analyze" => Analyze(verbs analyze::Verb),
+    "dashboard" => Dashboard(verbs dashboard::Verb),
     "benchmark" => Benchmark(alone benchmark::BenchmarkArgs),
     "report" => Report(verbs report::Verb),
     "issues" => Issues(verbs issues::Verb),
@@ -145,6 +148,7 @@ commands! {
     "maintenance" => Maintenance(verbs maintenance::Verb),
     "cron" => Cron(verbs cron::Verb),
     "runbook" => Runbook(verbs runbook::Verb),
+    "escalate" => Escalate(alone escalate::EscalateArgs),
     "links" => Links(alone links::LinksArgs),
     "security" => Security(verbs security::Verb),
     "notify" => Notify(verbs notify::Verb),
@@ -223,6 +227,7 @@ mod define {
 
     /// Every help page says what the verb does to the world.
     fn with_effect(command: clap::Command, words: &str) -> clap::Command {
+        let command = crate::complete::attach(command, words);
         match aliases::find(words) {
             Some(verb) => command
                 .after_help(format!("Effect: {}\nGlobal options: see opsctl --help", verb.class.effect()))

@@ -141,7 +141,7 @@ impl Guard<'_> {
         let mut plan = plan.clone();
         let environment = self.context.environment.clone().or_else(|| self.server_environment.clone());
         plan.context = PlanContext { name: self.context.name.clone(), url: self.url.clone(), environment };
-        let refusal = self.refusal();
+        let refusal = if plan.local { None } else { self.refusal() };
         if plan.change.dry_run {
             self.output.emit(&plan)?;
             if let Some(fault) = refusal {

@@ -234,6 +234,8 @@ pub struct Plan {
     #[serde(skip)]
     direct: bool,
     #[serde(skip)]
+    pub(super) local: bool,
+    #[serde(skip)]
     counted: bool,
 }
 
@@ -260,6 +262,7 @@ impl Plan {
             change: change.clone(),
             subject: None,
             direct: false,
+            local: false,
             counted: false,
         }
     }
@@ -340,6 +343,18 @@ impl Plan {
         &self.steps
     }
 
+    /// Marks a change of this machine's own files: no orchestrator is asked about it, and no context forbids it.
+    #[must_use]
+    pub fn local(mut self) -> Self {
+        self.local = true;
+        self
+    }
+
+    /// Whether it only changes this machine's own files.
+    pub fn is_local(&self) -> bool {
+        self.local
+    }
+
     /// How many things are changed.
     pub fn count(&self) -> u64 {
         self.items
@@ -405,8 +420,12 @@ impl Report for Plan {
         page.line(format_args!("plan: {title} in {} ({word}) {}", place.name, place.url))?;
         let shown = if self.change.all { self.steps.len() } else { SHOWN.min(self.steps.len()) };
         for step in &self.steps[..shown] {
-            let verb = if step.run { "run" } else { "send" };
-            page.folded(&format!("  would {verb} {step}  undo: {}", step.undo), HANG)?;
+            let would = match (step.run, self.local) {
+                (true, _) => "would run",
+                (false, true) => "would",
+                (false, false) => "would send",
+            };
+            page.folded(&format!("  {would} {step}  undo: {}", step.undo), HANG)?;
         }
         if shown < self.steps.len() {
             page.line(format_args!("  ... and {} more (--all)", self.steps.len() - shown))?;

@@ -19,6 +19,7 @@ pub use table::Table;
 use std::io::{self, Write};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -95,12 +96,47 @@ pub struct Output {
     /// What every text passes before it leaves the process; it knows the secrets that were loaded.
     pub redactor: Redactor,
     closed: AtomicBool,
+    kept: Option<Kept>,
+}
+
+/// For a command that runs within another one: what it wrote, and where its answers go.
+struct Kept {
+    text: Mutex<String>,
+    /// The outer command's answer is for a program, so that this one's belongs to the conversation.
+    aside: bool,
 }
 
 impl Output {
     /// The process's streams.
     pub fn new(format: Format, quiet: bool, stdout: Style, stderr: Style) -> Self {
-        Output { format, quiet, stdout, stderr, redactor: Redactor::default(), closed: AtomicBool::new(false) }
+        Output {
+            format,
+            quiet,
+            stdout,
+            stderr,
+            redactor: Redactor::default(),
+            closed: AtomicBool::new(false),
+            kept: None,
+        }
+    }
+
+    /// The same for a command within another one: both streams are kept as they are written. `aside` sends answers to
+    /// stderr.
+    #[must_use]
+    pub fn keeping(mut self, aside: bool) -> Self {
+        self.kept = Some(Kept { text: Mutex::default(), aside });
+        self
+    }
+
+    /// What was written so far, by a command that is kept.
+    pub fn kept(&self) -> String {
+        self.kept.as_ref().map(|kept| lock(kept).clone()).unwrap_or_default()
+    }
+
+    fn keep(&self, text: &str) {
+        if let Some(kept) = &self.kept {
+            lock(kept).push_str(text);
+        }
     }
 
     /// Whether the reader of stdout went away.
@@ -152,7 +188,13 @@ impl Output {
 
     /// Writes text to stdout as it is.
     pub fn write(&self, text: &str) -> anyhow::Result<()> {
-        self.write_bytes(self.redactor.redact(text).as_bytes())
+        if self.kept.as_ref().is_some_and(|kept| kept.aside) {
+            self.say(text);
+            return Ok(());
+        }
+        let text = self.redactor.redact(text);
+        self.keep(&text);
+        self.write_bytes(text.as_bytes())
     }
 
     fn write_bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
@@ -198,14 +240,20 @@ impl Output {
 
     /// Text on stderr as it is. Nobody can be told when that fails.
     pub fn say(&self, text: &str) {
+        let text = self.redactor.redact(text);
+        self.keep(&text);
         let mut err = io::stderr().lock();
-        let _ = err.write_all(self.redactor.redact(text).as_bytes()).and_then(|()| err.flush());
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
 
     /// A progress display on stderr.
     pub fn progress(&self, total: u64, what: &str) -> Progress {
         Progress::new(total, what, self.stderr.terminal && !self.quiet)
     }
+}
+
+fn lock(kept: &Kept) -> MutexGuard<'_, String> {
+    kept.text.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Draws a report as text in a style.

@@ -5,10 +5,14 @@
 //! [`record`] is a run on disk and [`transcript`] what a post-mortem reads of it, [`lint`] holds somebody's Markdown
 //! against the parser, and [`escalation`] says whom to call.
 
+pub mod escalation;
+pub mod lint;
 pub mod live;
 pub mod parse;
+pub mod record;
 mod section;
 pub mod text;
+pub mod transcript;
 pub mod trouble;
 
 pub use section::SectionId;

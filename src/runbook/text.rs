@@ -96,7 +96,7 @@ pub struct Step {
     /// Exit codes with which a run goes on.
     #[serde(default = "only_done")]
     pub ok: Vec<u8>,
-    /// The command that tells after an interruption whether the step holds; its last line, where it says nothing.
+    /// The command that tells after an interruption whether the step holds; it only reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<String>,
 }
@@ -231,6 +231,7 @@ fn source(id: SectionId) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aliases::Class;
 
     /// Every line with its section, and what verifies a step.
     fn lines() -> Vec<(SectionId, String)> {
@@ -264,6 +265,9 @@ mod tests {
                 assert!(!step.title.ends_with('.') && step.title.chars().count() < 60, "{place}");
                 assert!(step.why.ends_with('.') && step.why.len() < 260, "{place}: {}", step.why.len());
                 assert!(!step.lines.is_empty() || step.by_hand.is_some(), "{place}");
+                let looks =
+                    |line: &String| verb_of(line).is_some_and(|verb| matches!(verb.class, Class::R | Class::Rx));
+                assert!(step.verify.iter().all(looks), "{place}");
                 assert!(step.when.is_none() || section.parts.iter().any(|(p, s)| *p == Part::Fix && s.contains(step)));
             }
         }

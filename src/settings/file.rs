@@ -1,7 +1,7 @@
 //! `config.toml`: read strictly, written with its comments kept.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml_edit::DocumentMut;
@@ -27,9 +27,22 @@ pub(super) struct ConfigFile {
     pub color: Option<String>,
     /// `--timeout`.
     pub timeout: Option<String>,
+    /// The dashboard.
+    #[serde(default)]
+    pub dashboard: Dashboard,
     /// Contexts by name.
     #[serde(default)]
     pub contexts: BTreeMap<String, ContextTable>,
+}
+
+/// `[dashboard]`: what `dashboard refresh` writes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Dashboard {
+    /// Names of its panels; the standard ones unless told.
+    pub panels: Option<Vec<String>>,
+    /// Where it is written.
+    pub file: Option<PathBuf>,
 }
 
 /// `[contexts.NAME]`.

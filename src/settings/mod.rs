@@ -15,13 +15,14 @@ pub use context::{
 };
 pub use duration::{format_duration, parse_duration};
 pub use env::{Env, SECRET_VARIABLES};
-pub use file::edit;
+pub use file::{Dashboard, edit};
 pub use places::Places;
 pub use services::{Manager, Service, ServiceName, Services};
 pub use since::Since;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Fault, Kind};
@@ -107,6 +108,8 @@ pub struct Settings {
     pub quiet: bool,
     /// How often `-v` or `--verbose` was given.
     pub verbosity: u8,
+    /// The dashboard that `dashboard refresh` writes.
+    pub dashboard: Dashboard,
     contexts: BTreeMap<String, Context>,
 }
 
@@ -167,8 +170,14 @@ impl Settings {
             verbosity: flags.verbosity,
             places,
             env,
+            dashboard: file.dashboard,
             contexts,
         })
+    }
+
+    /// Where the dashboard is written unless told.
+    pub fn dashboard_file(&self) -> PathBuf {
+        self.dashboard.file.clone().unwrap_or_else(|| self.places.data.join("grafana/opsctl.json"))
     }
 
     /// All contexts by name, the built-in ones included.

@@ -71,6 +71,11 @@ impl Places {
         self.state.join("journal")
     }
 
+    /// Runs of the runbook's procedures, and their transcripts.
+    pub fn runs(&self) -> PathBuf {
+        self.state.join("runbook")
+    }
+
     /// Who is at what: one file for each subject of a change.
     pub fn leases(&self) -> PathBuf {
         self.state.join("leases")

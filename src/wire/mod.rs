@@ -14,10 +14,12 @@ mod health;
 mod idempotency;
 mod integrity;
 mod job;
+pub mod json_schema;
 mod limits;
 mod logs;
 mod metrics;
 mod queue;
+
 mod security;
 mod system;
 mod time;

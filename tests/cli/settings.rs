@@ -55,6 +55,44 @@ fn several_at_once_and_one_for_a_time() {
 }
 
 #[test]
+fn who_stands_in_is_shown_with_what_is_recommended_and_changed_by_flags() {
+    let scene = Scene::start();
+    let shown = scene.line("config:update-fallback -o json").run().code(0).json();
+    let one = &shown[0];
+    assert_eq!(
+        (&one["platform"], &one["standIn"], &one["enabled"]),
+        (&"notion".into(), &"trello".into(), &false.into())
+    );
+    assert_eq!((&one["recommended"], &one["sample"]), (&false.into(), &0.into()));
+    let dry = scene.line("config update-fallback notion --to trello --dry-run").run().code(0);
+    assert!(
+        dry.stdout.contains("PUT /admin/v1/config/NOTION_FALLBACK_ENABLED  (false -> true, holds at once)"),
+        "{dry:?}"
+    );
+    scene.line("config update-fallback notion --on").run().code(10);
+    assert_eq!(scene.line("config update-fallback -o json").run().code(0).json(), shown, "nothing changed");
+
+    let on = scene.line("config update-fallback notion --on --expires 2h --yes -o json").run().code(0).json();
+    assert_eq!((&on["name"], &on["value"]), (&"NOTION_FALLBACK_ENABLED".into(), &"true".into()));
+    assert!(on["expiresAt"].is_string(), "{on}");
+    let table = scene.line("config update-fallback").run().code(0);
+    assert!(table.stdout.contains("notion    trello    on"), "{table:?}");
+    scene.line("config update-fallback notion --off --yes").run().code(0);
+    let already = scene.line("config update-fallback notion --off").run().code(0).stdout("");
+    assert_eq!(already.stderr, "NOTION_FALLBACK_ENABLED is already false\n");
+    for (line, says) in [
+        ("notion --to slack", "these can: trello"),
+        ("slack --on", "nobody can stand in for slack"),
+        ("--on", "whose fallback is it?"),
+        ("notion --expires 1h", "--expires without a change"),
+        ("notion --on --off", "cannot be used with"),
+    ] {
+        let refused = scene.line(&format!("config update-fallback {line} --yes")).run().code(2);
+        assert!(refused.stderr.contains(says), "{line}: {refused:?}");
+    }
+}
+
+#[test]
 fn a_secret_is_read_from_a_file_and_shown_nowhere() {
     let scene = Scene::start();
     let typed = scene.line(&format!("config set NOTION_API_KEY={SECRET}")).run().code(2);

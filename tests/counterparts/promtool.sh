@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The metrics as Prometheus reads them: its linter, a real scrape, and the strict reference parser of OpenMetrics.
 . "$(dirname "$0")/lib/serve.bash" "$@"
-need curl promtool
+need curl jq promtool
 
 serve || fail "opsctl serve does not start"
 # Something to count.
@@ -31,6 +31,13 @@ env "${context[@]}" OPSCTL_STATE_DIR="$work/state" "$opsctl" check alerts --text
 [ "$(tail -n 1 "$work/alerts.prom")" = "# EOF" ] || fail "the last line of the textfile is not # EOF"
 promtool check metrics <"$work/alerts.prom" >"$work/lint" 2>&1 || { cat "$work/lint" >&2; fail "promtool check metrics, textfile"; }
 echo "textfile: $(grep -vc '^#' "$work/alerts.prom") samples, linted"
+# Every question of the dashboard is one that Prometheus understands.
+env -i PATH="$PATH" HOME="$work" "${context[@]}" "$opsctl" dashboard refresh --file "$work/board.json" >"$work/board.out" 2>&1 \
+  || { cat "$work/board.out" >&2; fail "dashboard refresh"; }
+jq '{groups: [{name: "dashboard", rules: [.panels[].targets[]?.expr] | to_entries
+     | map({record: "dashboard:question\(.key)", expr: .value})}]}' "$work/board.json" >"$work/rules.json"
+promtool check rules "$work/rules.json" >"$work/rules.out" 2>&1 || { cat "$work/rules.out" >&2; fail "promtool check rules"; }
+echo "dashboard: $(jq '.groups[0].rules | length' "$work/rules.json") questions"
 
 if command -v prometheus >/dev/null 2>&1; then
   port=$(free_port)
@@ -48,6 +55,9 @@ YAML
     sleep 0.2
   done
   case $scraped in *'"value"'*) ;; *) tail -n 3 "$work/prometheus.out" >&2; fail "Prometheus cannot scrape it: $scraped" ;; esac
+  jq -r '.panels[].targets[]?.expr' "$work/board.json" | while read -r question; do
+    case $(ask "$question") in *'"status":"success"'*) ;; *) fail "Prometheus does not answer: $question" ;; esac
+  done
   echo "scraped by $(prometheus --version 2>&1 | head -n 1 | cut -d' ' -f1-3)"
 else
   echo "no prometheus server here: linted only"

@@ -51,11 +51,16 @@ impl Ground {
 
     /// A line with live values for its placeholders.
     pub fn fill(&self, line: &str) -> String {
-        if !line.contains('<') {
-            return line.to_owned();
+        // `[platform]` may be left out, and is filled in here; `[--limit 50]` is a flag; `<id>` is a workflow's.
+        let mut text = line.replace("[--", "--").replace('[', "<").replace("<id>", "<workflowId>");
+        text = match text.contains("--") {
+            true => text.replace(']', ""),
+            false => text.replace(']', ">"),
+        };
+        if !text.contains('<') {
+            return text;
         }
         let status = self.run("sandbox status -o json").code(0).json();
-        let mut text = line.to_owned();
         for (name, value) in status["placeholders"].as_object().unwrap() {
             let (bracketed, value) = (format!("<{name}>"), value.as_str().unwrap());
             if text.contains(&bracketed) {

@@ -26,6 +26,19 @@ pub struct Line {
     pub holds: fn(&Value) -> Result<(), String>,
     /// What it changes.
     pub effect: Effect,
+    /// How it is run.
+    pub kind: Kind,
+}
+
+/// How a line is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By what its verb does to the world.
+    ByClass,
+    /// It changes nothing as it stands there, although its verb can.
+    Looks,
+    /// It goes on until it is stopped: its first answer is judged.
+    Endless,
 }
 
 /// Fields of an answer.
@@ -53,7 +66,7 @@ pub enum Effect {
 }
 
 const fn line(runbook: &'static str, shape: Shape) -> Line {
-    Line { runbook, before: &[], codes: &[0], shape, holds: |_| Ok(()), effect: Effect::None }
+    Line { runbook, before: &[], codes: &[0], shape, holds: |_| Ok(()), effect: Effect::None, kind: Kind::ByClass }
 }
 
 impl Line {
@@ -72,13 +85,28 @@ impl Line {
         self
     }
 
+    const fn looks(mut self) -> Self {
+        self.kind = Kind::Looks;
+        self
+    }
+
+    const fn endless(mut self) -> Self {
+        self.kind = Kind::Endless;
+        self
+    }
+
     const fn seen(mut self, look: fn(&Ground) -> Value) -> Self {
         self.effect = Effect::Seen(look);
         self
     }
 }
 
-/// Verbs that are not the runbook's, and one of its that only ends with Ctrl-C: `tests/sandbox` follows a platform.
+/// Lines that end every token or give them back, which no other line of this table would survive: the test of the
+/// command line that runs each against a service of its own, and what is typed there.
+pub const ELSEWHERE: &[(&str, &str)] =
+    &[("security:lockdown", "security lockdown"), ("security:restore --verified", "security restore --verified")];
+
+/// Verbs that are not the runbook's.
 pub const OURS: &[&str] = &[
     "alerts ack",
     "alerts list",
@@ -103,6 +131,7 @@ pub const OURS: &[&str] = &[
     "context use",
     "cron install",
     "cron run",
+    "escalate",
     "history",
     "history resume",
     "history show",
@@ -114,13 +143,15 @@ pub const OURS: &[&str] = &[
     "maintenance status",
     "maintenance weekly",
     "man",
-    "monitor platform",
     "queue failed",
     "queue retry",
     "queue show",
     "restart orchestrator",
+    "runbook lint",
     "runbook list",
+    "runbook run",
     "runbook show",
+    "runbook transcript",
     "sandbox clock",
     "sandbox down",
     "sandbox fault",
@@ -131,7 +162,6 @@ pub const OURS: &[&str] = &[
     "security lockdown",
     "security restore",
     "serve",
-    "state rebuild",
     "token create",
     "token list",
     "token revoke",
@@ -206,6 +236,7 @@ const QUICK_REFERENCE: &[Line] = &[
     line("check:health slack", Has(PLATFORM)),
     line("check:health drive", Has(PLATFORM)),
     line("check:health sheets", Has(PLATFORM)),
+    line("check:health [platform]", Has(PLATFORM)),
     line("queue:status", Exactly(QUEUE)).holds(priorities_add_up),
     line("circuit:status", EachExactly(5, CLOSED)),
     line("benchmark", Has(&["url", "concurrency", "probes"])).holds(|a| some(a, "/probes")),
@@ -216,8 +247,11 @@ const TOOLS: &[Line] = &[
     line("system:status", Has(SYSTEM)).holds(|a| is(a, "/overall", "healthy")),
     line("executor:status", EachHas(5, EXECUTOR)),
     line("executor:status --all", EachHas(5, EXECUTOR)),
+    line("executor:status [platform]", Has(EXECUTOR)),
+    line("monitor:platform notion --interval 1m", Has(&["at", "platform", "vendor", "circuit"])).endless(),
     line("queue:stuck", Has(ITEMS)),
     line("circuit:status notion", Exactly(CLOSED)),
+    line("circuit:status [platform]", Exactly(CLOSED)),
     line("circuit:status --all", EachExactly(5, CLOSED)),
     line("queue:check", Has(CHECK)).holds(|a| is(a, "/ok", true)),
     line("circuit:history", List),
@@ -239,10 +273,10 @@ const TOOLS: &[Line] = &[
         .holds(|a| some(a, "/rows")),
     line("logs:duplicates --since 24h", Has(&["duplicates", "rows", "prevented", "collisions", "source"])),
     line("logs:errors", Has(ERRORS)),
-    line("logs:errors --limit 50", Has(ERRORS)),
+    line("logs:errors [--limit 50]", Has(ERRORS)),
     line("logs:errors --component state-manager", Has(ERRORS)),
     line("logs:actions --platform notion --since 5m --limit 100", Has(LINES)).holds(|a| some(a, "/lines")),
-    line("logs:platform trello", Has(LINES)).holds(|a| some(a, "/lines")),
+    line("logs:platform <platform>", Has(LINES)).holds(|a| some(a, "/lines")),
     line("logs:member2 --grep \"action:ready\"", Has(LINES)).holds(|a| some(a, "/lines")),
     line("logs:state --since 1h", Has(LINES)),
     line("idempotency:list --limit 50", List).holds(|a| some(a, "")),
@@ -259,6 +293,7 @@ const TOOLS: &[Line] = &[
     line("security:rotate-keys --all", Has(ROTATED)).holds(every_key_is_new).seen(key_prints),
     line("security:rotate-keys --all --emergency", Has(ROTATED)).holds(every_key_is_new).seen(key_prints),
     line("test:auth", EachExactly(5, IN)),
+    line("test:auth [platform]", Exactly(IN)),
     line("test:auth --all", EachExactly(5, IN)),
     line("test:auth notion", Exactly(IN)),
     line("test:auth slack", Exactly(IN)),
@@ -268,6 +303,11 @@ const TOOLS: &[Line] = &[
     line("metrics:performance --since 7d", Has(PERFORMANCE)),
     line("metrics:requests", Has(&["windowMs", "platforms"])),
     line("config:get ENABLE_IDEMPOTENCY", Has(&["name", "value", "source"])).holds(|a| is(a, "/value", "true")),
+    line("config:update-fallback", EachHas(1, &["platform", "standIn", "enabled", "recommended", "why"])).looks(),
+    line("dashboard:configure", Has(&["file", "panels"])).looks().holds(|a| is(a, "/panels/0/shown", true)),
+    line("dashboard:refresh", Has(&["file", "panels", "checked", "leftOut"]))
+        .holds(|a| is(a, "/checked", true))
+        .seen(|g| Value::from(std::fs::read_to_string(g.path("data/grafana/opsctl.json")).unwrap_or_default().len())),
     // The host's disk may be full.
     line("maintenance:daily", Exactly(&["checks"])).code(&[0, 3]).holds(seven_lines),
     line("backup:create --full", Has(&["id", "bytes", "tookMs"])).seen(backups),
@@ -288,6 +328,9 @@ const TOOLS: &[Line] = &[
 /// What Issues 3 and 4 do by hand, straight on the platforms.
 const CLEAN_UP: &[Line] = &[
     line("notion:find-duplicates --database <dbId>", Has(COPIES)).holds(|a| some(a, "/surplus")),
+    line("notion:remove-duplicates --database <dbId> --dry-run", Has(&["verb", "items", "steps"]))
+        .looks()
+        .holds(|a| is(a, "/verb", "notion remove-duplicates")),
     line("notion:remove-duplicates --database <dbId> --confirm", Has(BULK))
         .holds(|a| is(a, "/failed", 0))
         .seen(|g| copies(g, "notion find-duplicates --database <dbId>")),
@@ -370,6 +413,7 @@ const CIRCUIT_OPEN: &[Line] = &[
     line("circuit:status notion", Exactly(CLOSED_AGAIN)).holds(|a| is(a, "/state", "CLOSED")),
     line("circuit:history", List).holds(|a| is(a, "/0/to", "OPEN")),
     line("reset:circuit <platform>", EachHas(1, CLOSED)).after(OPEN_AGAIN).seen(notion_circuit),
+    line("circuit:reset [platform]", EachHas(1, CLOSED)).after(OPEN_AGAIN).seen(notion_circuit),
     line("circuit:reset", EachHas(1, CLOSED)).after(OPEN_AGAIN).seen(notion_circuit),
 ];
 
@@ -379,23 +423,27 @@ const OPEN_AGAIN: &[&str] = &["sandbox scenario clear", "sandbox scenario issue-
 const DUPLICATES: &[Line] = &[
     line("config:get ENABLE_IDEMPOTENCY", Has(&["name", "value"])).holds(|a| is(a, "/value", "false")),
     line("workflow:state <workflowId>", Has(STATE)).holds(|a| is(a, "/status", "executing")),
+    line("workflow:state <id>", Has(STATE)).holds(|a| is(a, "/status", "executing")),
     line("logs:workflow <workflowId>", Has(EVENTS)).holds(|a| some(a, "/events")),
     line("workflow:mark-completed <workflowId>", Has(CHANGED)).seen(workflow_status),
-    line("workflow:rollback <workflowId>", Has(ROLLED_BACK))
-        .holds(|a| is(a, "/status", "rolled_back"))
-        .seen(workflow_status),
+    line("workflow:rollback <id>", Has(ROLLED_BACK)).holds(|a| is(a, "/status", "rolled_back")).seen(workflow_status),
 ];
 
 /// Issue 4: Rollback Failed.
 const ROLLBACK_FAILED: &[Line] = &[
     line("workflow:status <workflowId>", Exactly(WORKFLOW)).holds(one_of_two_undone),
+    line("workflow:status <id>", Exactly(WORKFLOW)).holds(one_of_two_undone),
     line("logs:rollback --workflow <workflowId>", Has(EVENTS)).holds(|a| some(a, "/events")),
     line("workflow:rollback-failures <workflowId>", Has(&["workflowId", "status", "failures"]))
         .holds(|a| is(a, "/failures/0/stepId", "create_file")),
     line("workflow:steps <workflowId>", EachHas(3, &["stepId", "status", "platform", "type"]))
         .holds(|a| is(a, "/2/error/code", "NOT_FOUND")),
-    line("logs:workflow <workflowId> --grep create_file", Has(EVENTS)).holds(|a| some(a, "/events")),
-    line("logs:workflow <workflowId> --grep update_sheet", Has(EVENTS)).holds(|a| some(a, "/events")),
+    line("logs:workflow <id>", Has(EVENTS)).holds(|a| some(a, "/events")),
+    line("logs:workflow <workflowId> --grep \"create_file\"", Has(EVENTS)).holds(|a| some(a, "/events")),
+    line("logs:workflow <workflowId> --grep \"update_sheet\"", Has(EVENTS)).holds(|a| some(a, "/events")),
+    // This workflow has no page and no card.
+    line("logs:workflow <workflowId> --grep \"create_task\"", Has(EVENTS)).holds(|a| none(a, "/events")),
+    line("logs:workflow <workflowId> --grep \"create_card\"", Has(EVENTS)).holds(|a| none(a, "/events")),
     line("workflows:failed --since 7d --group-by reason", List).holds(|a| some(a, "/0/count")),
     line("rollback:retry <workflowId>", Has(ROLLED_BACK))
         .after(&["sandbox fault clear drive"])
@@ -407,9 +455,11 @@ const ROLLBACK_FAILED: &[Line] = &[
         .code(&[8])
         .holds(|a| is(a, "/gaveUpOn/0", "create_file"))
         .seen(|g| g.get(&format!("/admin/v1/workflows/{}", g.id("workflowId")))["version"].clone()),
-    line("workflow:mark-resolved <workflowId> --comment done", Has(CHANGED)).seen(workflow_status),
+    line("workflow:mark-resolved <workflowId> --comment \"Manual cleanup completed\"", Has(CHANGED))
+        .seen(workflow_status),
     line("workflow:clear-failed <workflowId>", Has(CHANGED))
         .seen(|g| g.get(&format!("/admin/v1/workflows/{}", g.id("workflowId")))["cleared"].clone()),
+    line("workflow:mark-resolved <id>", Has(CHANGED)).after(FAILED_AGAIN).seen(workflow_status),
     line("workflow:compensate <workflowId>", Has(&["workflowId", "status"]))
         .after(FAILED_AGAIN)
         .holds(|a| is(a, "/status", "pending"))
@@ -429,6 +479,7 @@ const STATE_LOST: &[Line] = &[
         .code(&[3])
         .holds(|a| is(a, "/status", "unknown")),
     line("workflow:state <workflowId>", Has(STATE)).code(&[3]).holds(|a| is(a, "/status", "unknown")),
+    line("state:rebuild <workflowId>", Has(CHANGED)).seen(workflow_status),
 ];
 
 /// Issue 5: Rate Limit Exceeded.
@@ -568,6 +619,11 @@ fn some(answer: &Value, pointer: &str) -> Result<(), String> {
         Some(Value::Array(list)) if !list.is_empty() => Ok(()),
         _ => Err(format!("{pointer} is {found:?}")),
     }
+}
+
+/// A list with nothing in it.
+fn none(answer: &Value, pointer: &str) -> Result<(), String> {
+    is(answer, pointer, Value::Array(Vec::new()))
 }
 
 /// The runbook's picture of a failed rollback.

@@ -3,6 +3,7 @@
 mod alerts;
 mod corruption;
 mod maintenance;
+mod procedures;
 mod reports;
 mod waiting;
 mod workflows;
@@ -200,6 +201,8 @@ fn a_read_starts_one_and_a_change_does_not() {
 fn what_was_killed_is_an_outage_until_up_repairs_it() {
     let sandbox = Sandbox::up();
     let [host, serve] = sandbox.pids()[..] else { panic!() };
+    let bypass = "config set NOTION_CIRCUIT_BREAKER_ENABLED=false --expires 30m --yes --context sandbox";
+    sandbox.run(bypass).code(0);
     kill(serve);
     for line in ["queue status --context sandbox", "queue pause --context sandbox --yes"] {
         let outage = sandbox.run(line).stdout("").code(7);
@@ -218,6 +221,11 @@ fn what_was_killed_is_an_outage_until_up_repairs_it() {
     assert!(repaired.stdout.contains("(started: orchestrator)"), "{repaired:?}");
     assert_eq!(sandbox.pids()[0], host);
     sandbox.run("queue status --context sandbox").code(0);
+    // What was set for a time still ends by itself.
+    let guarded = || sandbox.json("config get NOTION_CIRCUIT_BREAKER_ENABLED --context sandbox")["value"] == "true";
+    assert!(!guarded());
+    sandbox.run("sandbox clock advance 31m").code(0);
+    eventually("the circuit breaker's way back", guarded);
 
     let [host, serve] = sandbox.pids()[..] else { panic!() };
     kill(host);

@@ -1,8 +1,10 @@
 //! `opsctl config`: the settings of the running service.
 
 mod change;
+mod fallback;
 mod show;
 mod validate;
+mod written;
 
 use clap::Subcommand;
 
@@ -18,6 +20,7 @@ pub enum Verb {
     List(show::ListArgs),
     Set(change::SetArgs),
     Unset(change::UnsetArgs),
+    UpdateFallback(fallback::UpdateFallbackArgs),
     Validate(validate::ValidateArgs),
 }
 
@@ -29,6 +32,7 @@ impl Verb {
             Self::List(args) => show::list(app, args).await,
             Self::Set(args) => args.run(app).await,
             Self::Unset(args) => args.run(app).await,
+            Self::UpdateFallback(args) => args.run(app).await,
             Self::Validate(args) => validate::validate(app, args).await,
         }
     }

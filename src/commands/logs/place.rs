@@ -73,7 +73,7 @@ pub(in crate::commands) async fn events(app: &App) -> anyhow::Result<Option<Log>
 }
 
 /// Where the context's logs are on this machine, if they are.
-pub(super) async fn folder(app: &App) -> anyhow::Result<Option<PathBuf>> {
+pub(in crate::commands) async fn folder(app: &App) -> anyhow::Result<Option<PathBuf>> {
     let context = app.settings.context()?;
     match context.kind {
         ContextKind::Sandbox => of_sandbox(app).await.map(Some),

@@ -1,7 +1,10 @@
 //! `opsctl runbook`: the runbook at the prompt.
 
 mod draw;
+mod lint;
+mod run;
 mod show;
+mod walk;
 
 use clap::Subcommand;
 
@@ -14,6 +17,9 @@ use crate::error::Outcome;
 pub enum Verb {
     List(show::ListArgs),
     Show(show::ShowArgs),
+    Run(run::RunArgs),
+    Transcript(run::TranscriptArgs),
+    Lint(lint::LintArgs),
 }
 
 impl Verb {
@@ -22,6 +28,9 @@ impl Verb {
         match self {
             Self::List(args) => args.run(app),
             Self::Show(args) => args.run(app).await,
+            Self::Run(args) => args.run(app).await,
+            Self::Transcript(args) => args.run(app),
+            Self::Lint(args) => args.run(app),
         }
     }
 }

@@ -30,6 +30,11 @@ impl Def {
     pub fn description(&self) -> String {
         format!("{}; {}", self.about, self.kind.expects())
     }
+
+    /// Whether it can have this value only for a time: without its breaker a platform that is down takes every worker.
+    pub fn needs_expiry(&self, value: &str) -> bool {
+        self.name.ends_with("_CIRCUIT_BREAKER_ENABLED") && value == "false"
+    }
 }
 
 /// Which platforms can stand in for which: only where the engine can express an action of one on the other.

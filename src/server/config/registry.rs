@@ -136,7 +136,7 @@ impl ConfigRegistry {
         if expires_in.is_some_and(|d| !(Duration::from_secs(1)..=EXPIRY_MAX).contains(&d)) {
             return Err(refuse("can expire after 1 second to 366 days".into()));
         }
-        if needs_expiry(def, &value) && expires_in.is_none() {
+        if def.needs_expiry(&value) && expires_in.is_none() {
             return Err(refuse("can be false only for a time: say when it ends with `expiresIn`".into()));
         }
         if def.kind.is_secret()
@@ -397,11 +397,6 @@ impl State {
     }
 }
 
-/// Whether a value is one that must not last.
-fn needs_expiry(def: &Def, value: &str) -> bool {
-    def.name.ends_with("_CIRCUIT_BREAKER_ENABLED") && value == "false"
-}
-
 /// Finds a variable, or says why there is none and what may have been meant.
 fn known(name: &str, code: ErrorCode) -> Result<&'static Def, Refusal> {
     if let Some(def) = defs::find(name) {
@@ -419,7 +414,7 @@ fn known(name: &str, code: ErrorCode) -> Result<&'static Def, Refusal> {
 
 /// Whether the environment may hold a value that must not last: nobody could say when it ends.
 pub(super) fn refused_from_environment(def: &Def, value: &str) -> Option<String> {
-    needs_expiry(def, value).then(|| "can be false only for a time, set at run time with an expiry".into())
+    def.needs_expiry(value).then(|| "can be false only for a time, set at run time with an expiry".into())
 }
 
 /// What was set at run time on the service with this data directory, secrets too.

@@ -1,7 +1,6 @@
 //! What the server's own tests share.
 
 pub mod fake;
-pub mod schema;
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::server::testing::schema::misfits;
+use crate::wire::json_schema::misfits;
 
 /// The document's template and operation for a concrete path.
 fn operation<'a>(document: &'a Value, method: &str, path: &str) -> (&'a str, &'a Value) {
