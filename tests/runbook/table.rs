@@ -248,7 +248,7 @@ const TOOLS: &[Line] = &[
     line("executor:status", EachHas(5, EXECUTOR)),
     line("executor:status --all", EachHas(5, EXECUTOR)),
     line("executor:status [platform]", Has(EXECUTOR)),
-    line("monitor:platform notion --interval 1m", Has(&["at", "platform", "vendor", "circuit"])).endless(),
+    line("monitor:platform notion --interval 1m", Has(&["platform", "vendor", "health", "circuit"])).endless(),
     line("queue:stuck", Has(ITEMS)),
     line("circuit:status notion", Exactly(CLOSED)),
     line("circuit:status [platform]", Exactly(CLOSED)),
