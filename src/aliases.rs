@@ -115,7 +115,7 @@ pub const VERBS: &[Verb] = &[
     verb("docs generate", &[], Class::R),
     verb("dr test", &[], Class::R),
     verb("drive delete", &[], Class::M3),
-    verb("escalate", &[], Class::M3),
+    verb("escalate", &[], Class::M2),
     verb("eventbus check", &[], Class::R),
     verb("executor restart", &[], Class::M2),
     verb("executor status", &[], Class::R),

@@ -8,18 +8,19 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::logs::place;
+use super::notify::{News, Sent};
 use crate::analysis::span;
 use crate::analysis::system::next_command;
 use crate::app::App;
 use crate::commands::args::count;
 use crate::error::{Explained, Fault, Kind, Outcome};
-use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction, operator};
-use crate::notify::{Channel, DedupKey, Event, EventAction, Message, NotSent, Severity};
+use crate::guard::{ChangeArgs, Plan, Step, Undo, operator};
+use crate::notify::{Channel, DedupKey, EventAction, Severity};
 use crate::output::{self, Page, Report, Tone};
 use crate::runbook::SectionId;
 use crate::runbook::escalation::{Facts, Judged, LEVELS, Level, Verdict};
 use crate::runbook::record::{RunState, Runs};
-use crate::wire::{self, CircuitState, EffectKind, ExecutorHealth, HealthReport, Platform, Time};
+use crate::wire::{self, CircuitState, ExecutorHealth, HealthReport, Platform, Time};
 
 /// Circuit transitions that are looked through for the beginning of the trouble.
 const TRANSITIONS: u64 = 200;
@@ -147,49 +148,26 @@ impl EscalateArgs {
         let plan = Plan::new("escalate", format!("tell level {number}"), &self.change)
             .direct()
             .subject(format!("escalation {number}"))
-            .note("people are called; it cannot be unsaid")
+            .note("people are notified at once; it cannot be unsaid")
+            .urgent()
             .steps(channels.iter().map(step));
         let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
-        let notifier = app.notifier().await?;
-        let key = DedupKey::of(&context, "escalate", &format!("level-{number}"));
-        let (mut items, mut sent, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        for channel in &channels {
-            let told = match channel {
-                Channel::Slack(name) => {
-                    let message = Message {
-                        channel: name.clone(),
-                        text: text.clone(),
-                        thread: None,
-                        marker: approval.key().to_owned(),
-                    };
-                    notifier.slack(&message).await.map(|_| ())
-                }
-                Channel::PagerDuty => {
-                    let event = Event {
-                        action: EventAction::Trigger,
-                        dedup_key: key.clone(),
-                        summary: text.clone(),
-                        source: context.clone(),
-                        severity: if number == 3 { Severity::Critical } else { Severity::Error },
-                        details: json!({"level": number, "conditions": level.conditions}),
-                    };
-                    notifier.pagerduty(&event).await
-                }
-            };
-            match told {
-                Ok(()) => {
-                    items.push(ReceiptItem::applied(channel.to_string(), UndoAction::none("they were told")));
-                    sent.push(channel.to_string());
-                }
-                Err(why) => {
-                    let item = ReceiptItem::applied(channel.to_string(), UndoAction::none("it was not sent"));
-                    items.push(ReceiptItem { effect: EffectKind::Refused, detail: Some(why.why.clone()), ..item });
-                    failed.push(why);
-                }
-            }
-        }
-        app.receipt(&approval, items)?;
-        finish(app, level, sent, &failed)
+        let news = News {
+            mark: DedupKey::of(&context, "escalate", &text).to_string(),
+            line: text,
+            below: "Next: `opsctl escalate` shows what holds now".into(),
+            action: EventAction::Trigger,
+            key: DedupKey::of(&context, "escalate", &format!("level-{number}")),
+            severity: if number == 3 { Severity::Critical } else { Severity::Error },
+            source: context,
+            details: json!({"level": number, "conditions": level.conditions}),
+        };
+        let delivered = news.tell(&app.notifier().await?, &channels, app.now()).await;
+        app.receipt(&approval, delivered.receipt())?;
+        let outcome = delivered.outcome(&format!("level {number} was"));
+        let call = level.contacts.iter().filter(|contact| contact.parse::<Channel>().is_err()).cloned().collect();
+        app.emit(&Told { level: number, channels: delivered.sent, call })?;
+        Ok(outcome?)
     }
 
     /// What is said: who says it, about what, what holds, what they typed.
@@ -212,28 +190,16 @@ impl EscalateArgs {
 #[serde(rename_all = "camelCase")]
 struct Told {
     level: u8,
-    sent: Vec<String>,
-    failed: Vec<String>,
+    channels: Vec<Sent>,
     /// People that no message reaches.
     call: Vec<String>,
 }
 
 impl Report for Told {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
-        self.sent.iter().try_for_each(|to| page.pair("Told", to))?;
-        self.failed.iter().try_for_each(|to| page.pair("Not told", to))?;
-        self.call.iter().try_for_each(|who| page.pair("Call", who))
+        page.table(&Sent::table(&self.channels))?;
+        self.call.iter().try_for_each(|who| page.line(format_args!("call {who}")))
     }
-}
-
-fn finish(app: &App, level: &Shown, sent: Vec<String>, failed: &[NotSent]) -> anyhow::Result<Outcome> {
-    if let ([], Some(why)) = (sent.as_slice(), failed.first()) {
-        return Err(why.fault().into());
-    }
-    let call = level.contacts.iter().filter(|contact| contact.parse::<Channel>().is_err()).cloned().collect();
-    let outcome = if failed.is_empty() { Outcome::Done } else { Outcome::SomeFailed };
-    app.emit(&Told { level: level.level, sent, failed: failed.iter().map(ToString::to_string).collect(), call })?;
-    Ok(outcome)
 }
 
 fn judge(app: &App, facts: &Facts) -> anyhow::Result<Answer> {

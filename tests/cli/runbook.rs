@@ -75,7 +75,8 @@ fn a_level_is_told_on_its_channels_after_consent() {
     tell("").code(10);
     let dry = tell("--dry-run").code(0);
     assert!(dry.stdout.contains("a message to slack:#general"), "{dry:?}");
-    let told = tell("--confirm=local").code(0).json();
-    assert_eq!(told["sent"], serde_json::json!(["slack:#general", "pagerduty"]));
+    let told = tell("--yes").code(0).json();
+    let arrived = |to| serde_json::json!({"to": to, "state": "ARRIVED"});
+    assert_eq!(told["channels"], serde_json::json!([arrived("slack:#general"), arrived("pagerduty")]));
     assert_eq!(told["call"], serde_json::json!(["Ana Lead"]));
 }

@@ -1,27 +1,26 @@
 //! `opsctl notify`: tell people, on Slack and through PagerDuty.
 
+mod news;
+
 use std::io;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::app::App;
-use crate::error::{Fault, Kind, Outcome};
-use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction, operator};
+use crate::error::{Fault, Outcome};
+use crate::guard::{ChangeArgs, Plan, Step, Undo, operator};
 use crate::http::clip;
-use crate::notify::{Channel, DedupKey, Event, EventAction, Message, NotSent, Notifier, ROUTING_KEY, Severity};
-use crate::output::{Page, Report, Table};
-use crate::platforms::{Credentials, Delivery};
-use crate::wire::{EffectKind, Time};
+use crate::notify::{Channel, DedupKey, EventAction, ROUTING_KEY, Severity};
+use crate::output::{Page, Report};
+use crate::platforms::Credentials;
+use crate::settings::Context;
+
+pub(crate) use news::{News, Sent};
 
 /// Name of the context's contact that says where the team is reached.
 const CONTACT: &str = "security-team";
-/// How long a message about the same incident counts as the same message.
-const SAME_FOR: Duration = Duration::from_secs(86_400);
-/// Pauses before a receiver that may work in a moment is tried again.
-const AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 /// Longest incident that is sent, in characters; a report belongs where it can be edited.
 const LONGEST: usize = 4000;
 
@@ -87,30 +86,42 @@ impl SecurityTeamArgs {
             let same = incident.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
             DedupKey::of(&context.name, "security-incident", &same)
         });
-        let news = News {
-            text: incident,
-            key,
-            severity: self.severity,
-            over: self.resolve,
-            context: context.name.clone(),
-            environment: context.environment.clone(),
-            place: context.place(),
-            by: operator(&app.settings.env),
-        };
+        let news = self.news(&incident, key, context, &operator(&app.settings.env));
         let plan = self.plan(&news, &channels);
         let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
-        let notifier = app.notifier().await?;
-        let now = app.now();
-        let sent = futures_util::future::join_all(channels.iter().map(|to| news.send(&notifier, to, now))).await;
-        let (sent, failures): (Vec<Sent>, Vec<Option<NotSent>>) = sent.into_iter().unzip();
-        app.receipt(&approval, sent.iter().map(Sent::receipt).collect())?;
-        let reached = failures.iter().filter(|failure| failure.is_none()).count();
-        app.emit(&Told { dedup_key: news.key, channels: sent })?;
-        let failures: Vec<NotSent> = failures.into_iter().flatten().collect();
-        match failures.first() {
-            None => Ok(Outcome::Done),
-            Some(_) if reached > 0 => Ok(Outcome::SomeFailed),
-            Some(first) => Err(nobody(first, &failures).into()),
+        let delivered = news.tell(&app.notifier().await?, &channels, app.now()).await;
+        app.receipt(&approval, delivered.receipt())?;
+        let outcome = delivered.outcome("the security team was");
+        app.emit(&Told { dedup_key: news.key, channels: delivered.sent })?;
+        Ok(outcome?)
+    }
+
+    fn news(&self, incident: &str, key: DedupKey, context: &Context, by: &str) -> News {
+        let environment = context.environment.as_deref().map(|word| format!(" ({word})")).unwrap_or_default();
+        let severity = self.severity.as_str();
+        let (what, below, action, part) = match self.resolve {
+            true => ("Security incident over", format!("Said by {by}."), EventAction::Resolve, "over"),
+            false => (
+                "Security incident",
+                format!("Severity {severity}, said by {by}. Next: `opsctl runbook show security`"),
+                EventAction::Trigger,
+                "told",
+            ),
+        };
+        News {
+            line: format!("{what} in {}{environment}: {incident}", context.name),
+            below,
+            action,
+            mark: format!("{key} {part}"),
+            key,
+            severity: self.severity,
+            source: context.place(),
+            details: json!({
+                "incident": incident,
+                "saidBy": by,
+                "context": context.name,
+                "next": "opsctl runbook show security",
+            }),
         }
     }
 
@@ -130,7 +141,7 @@ impl SecurityTeamArgs {
     fn plan(&self, news: &News, channels: &[Channel]) -> Plan {
         let action = if self.resolve { "resolve" } else { "trigger" };
         let steps = channels.iter().map(|to| match to {
-            Channel::Slack(channel) => Step::new("POST chat.postMessage").on(channel).because(clip(&news.line(), 120)),
+            Channel::Slack(channel) => Step::new("POST chat.postMessage").on(channel).because(clip(&news.line, 120)),
             Channel::PagerDuty => Step::new(format!("POST /v2/enqueue {action}"))
                 .on("pagerduty")
                 .because(format!("severity {}, key {}", self.severity.as_str(), news.key))
@@ -188,122 +199,6 @@ fn channels(
     Ok(once)
 }
 
-/// Nobody was reached.
-fn nobody(first: &NotSent, all: &[NotSent]) -> Fault {
-    let cause = first.fault();
-    let kind = if all.iter().any(|failure| failure.retryable) { Kind::Unreachable } else { cause.kind };
-    let fault = all.iter().fold(Fault::new(kind, "the security team was not reached"), |fault, failure| {
-        fault.because(failure.to_string())
-    });
-    fault.hint(cause.hint.unwrap_or_else(|| "call them; then repeat the command".into()))
-}
-
-/// What is told.
-struct News {
-    text: String,
-    key: DedupKey,
-    severity: Severity,
-    over: bool,
-    context: String,
-    environment: Option<String>,
-    place: String,
-    by: String,
-}
-
-impl News {
-    /// One line for whoever is woken up.
-    fn line(&self) -> String {
-        let what = if self.over { "Security incident over" } else { "Security incident" };
-        let environment = self.environment.as_deref().map(|word| format!(" ({word})")).unwrap_or_default();
-        format!("{what} in {}{environment}: {}", self.context, self.text)
-    }
-
-    fn message(&self, channel: &str) -> Message {
-        // Slack's markup begins with these three; an incident is plain text.
-        let line = self.line().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        let severity = self.severity.as_str();
-        let text = match self.over {
-            true => format!("{line}\nSaid by {}.", self.by),
-            false => format!("{line}\nSeverity {severity}, said by {}. Next: `opsctl runbook show security`", self.by),
-        };
-        let part = if self.over { "over" } else { "told" };
-        Message { channel: channel.to_owned(), text, thread: None, marker: format!("{} {part}", self.key) }
-    }
-
-    fn event(&self) -> Event {
-        Event {
-            action: if self.over { EventAction::Resolve } else { EventAction::Trigger },
-            dedup_key: self.key.clone(),
-            summary: self.line(),
-            source: self.place.clone(),
-            severity: self.severity,
-            details: json!({
-                "incident": self.text,
-                "saidBy": self.by,
-                "context": self.context,
-                "next": "opsctl runbook show security",
-            }),
-        }
-    }
-
-    /// Sends it to one place, again when that may help. Both kinds of receiver take the same news twice as once.
-    async fn send(&self, notifier: &Notifier, to: &Channel, now: Time) -> (Sent, Option<NotSent>) {
-        let mut pauses = AGAIN.iter();
-        loop {
-            let failure = match to {
-                Channel::PagerDuty => notifier.pagerduty(&self.event()).await.err(),
-                Channel::Slack(channel) => self.post(notifier, channel, now).await.err(),
-            };
-            let retry = failure.as_ref().is_some_and(|failure| failure.retryable);
-            match (retry, pauses.next()) {
-                (true, Some(pause)) => tokio::time::sleep(*pause).await,
-                _ => return (Sent::new(to, failure.as_ref()), failure),
-            }
-        }
-    }
-
-    async fn post(&self, notifier: &Notifier, channel: &str, now: Time) -> Result<(), NotSent> {
-        let message = self.message(channel);
-        match notifier.slack_once(&message, now.minus(SAME_FOR)).await {
-            // Whether it was told before cannot be seen without the right to read; told twice is better than not at all.
-            Err(failure) if !failure.retryable => notifier.slack(&message).await.map(drop),
-            other => other.map(drop),
-        }
-    }
-}
-
-/// What became of it at one place.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Sent {
-    to: String,
-    /// `ARRIVED`, `NOT SENT`, or `UNKNOWN` when it may have arrived.
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-}
-
-impl Sent {
-    fn new(to: &Channel, failure: Option<&NotSent>) -> Self {
-        let state = match failure {
-            None => "ARRIVED",
-            Some(failure) if failure.delivery == Delivery::Unknown => "UNKNOWN",
-            Some(_) => "NOT SENT",
-        };
-        Sent { to: to.to_string(), state, detail: failure.map(|failure| failure.why.clone()) }
-    }
-
-    fn receipt(&self) -> ReceiptItem {
-        let effect = match self.state {
-            "ARRIVED" => EffectKind::Applied,
-            "UNKNOWN" => EffectKind::Accepted,
-            _ => EffectKind::Refused,
-        };
-        let undo = UndoAction::none("what people have read stays read; `--resolve` says that it is over");
-        ReceiptItem { effect, detail: self.detail.clone(), ..ReceiptItem::applied(&self.to, undo) }
-    }
-}
-
 /// The answer.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -314,11 +209,7 @@ struct Told {
 
 impl Report for Told {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let mut table = Table::new(&["TO", "STATE", "DETAIL"]);
-        for one in &self.channels {
-            table.row([one.to.as_str(), one.state, one.detail.as_deref().unwrap_or_default()]);
-        }
-        page.table(&table)?;
+        page.table(&Sent::table(&self.channels))?;
         page.line(format_args!("one incident by its key: {}", self.dedup_key))
     }
 }
@@ -326,6 +217,7 @@ impl Report for Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::{Env, Flags, Settings};
 
     fn words(channels: Result<Vec<Channel>, Fault>) -> String {
         match channels {
@@ -351,18 +243,20 @@ mod tests {
 
     #[test]
     fn an_incident_cannot_ping_a_channel_by_its_text() {
-        let news = News {
-            text: "<!channel> & co".into(),
-            key: DedupKey::of("prod", "security-incident", "x"),
+        let settings = Settings::without_file(Flags::default(), Env::fixed([])).unwrap();
+        let context = &settings.contexts()["sandbox"];
+        let args = SecurityTeamArgs {
+            incident: String::new(),
             severity: Severity::Critical,
-            over: false,
-            context: "prod".into(),
-            environment: Some("production".into()),
-            place: "https://ops.example".into(),
-            by: "ana@bastion".into(),
+            to: Vec::new(),
+            dedup_key: None,
+            resolve: false,
+            change: ChangeArgs::default(),
         };
+        let key = DedupKey::of("prod", "security-incident", "x");
+        let news = args.news("<!channel> & co", key, context, "ana@bastion");
         let text = news.message("#security").text;
-        assert!(text.starts_with("Security incident in prod (production): &lt;!channel&gt; &amp; co\n"), "{text}");
-        assert_eq!(news.event().summary, news.line());
+        assert!(text.starts_with("Security incident in sandbox (sandbox): &lt;!channel&gt; &amp; co\n"), "{text}");
+        assert_eq!(news.event().summary, news.line);
     }
 }
