@@ -96,7 +96,11 @@ pub fn command() -> clap::Command {
 /// Runs the process: completions if a shell asks, then the command line.
 pub fn main() -> ExitCode {
     crate::complete::notice();
-    clap_complete::CompleteEnv::with_factory(command).var(COMPLETE_VARIABLE).complete();
+    let shells = clap_complete::CompleteEnv::with_factory(command).var(COMPLETE_VARIABLE);
+    let directory = std::env::current_dir().ok();
+    if shells.try_complete(crate::complete::words(), directory.as_deref()).unwrap_or_else(|error| error.exit()) {
+        return ExitCode::SUCCESS;
+    }
     run(std::env::args_os().collect(), Env::process())
 }
 

@@ -7,6 +7,7 @@
 mod cache;
 mod remote;
 
+use std::ffi::OsString;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -195,6 +196,20 @@ fn settings() -> anyhow::Result<Settings> {
     let args: Vec<_> = std::env::args_os().skip_while(|arg| arg != "--").skip(1).collect();
     let context = aliases::early_value(&args, "context").map(str::to_owned);
     Settings::load(Flags { context, ..Flags::default() }, Env::process())
+}
+
+/// The words of this start, for the completions: they take any word that is a command's for that command, also the name
+/// of a context (`--context sandbox`), which is put out of their way here.
+pub(crate) fn words() -> Vec<OsString> {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let is_noun = |word: &OsString| aliases::VERBS.iter().any(|verb| verb.name.split(' ').next() == word.to_str());
+    // The last word is the one that is asked about.
+    for at in 1..words.len().saturating_sub(1) {
+        if words[at - 1] == "--context" && is_noun(&words[at]) {
+            words[at] = "_".into();
+        }
+    }
+    words
 }
 
 /// Whether this start answers a shell.

@@ -40,8 +40,9 @@ fn offered(world: &World, shell: &str, line: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What of it is a value: where a word may be a flag too, the flags are offered after the values.
 fn words(offered: &str) -> Vec<&str> {
-    offered.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+    offered.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('-')).collect()
 }
 
 #[test]
