@@ -43,7 +43,7 @@ impl Partial {
     /// For people.
     pub(super) fn source(&self, now: Time) -> String {
         let newest = self.newest.map(|at| format!(", last written {at}, {} ago", span(now.since(at))));
-        let unknown = self.columns.unknown.join(", ");
+        let unknown = self.columns.unknown.iter().map(|name| spaced(name)).collect::<Vec<_>>().join(", ");
         format!("from {}{}; unknown: {unknown}", self.from, newest.unwrap_or_default())
     }
 }
@@ -61,10 +61,14 @@ impl Report for Partial {
             }
             Value::Object(fields) => {
                 for (name, value) in fields {
+                    let name = spaced(name);
                     match value {
-                        Value::Array(items) if items.is_empty() => page.pair(name, "none")?,
-                        Value::Array(items) => items.iter().try_for_each(|item| page.pair(name, sentence(item)))?,
-                        other => page.pair(name, word(Some(other)))?,
+                        Value::Array(items) if items.is_empty() => page.pair(&name, "none")?,
+                        Value::Array(items) => {
+                            let names = std::iter::once(name.as_str()).chain(std::iter::repeat(""));
+                            names.zip(items).try_for_each(|(name, item)| page.pair(name, sentence(item)))?;
+                        }
+                        other => page.pair(&name, word(Some(other)))?,
                     }
                 }
                 Ok(())
@@ -84,7 +88,20 @@ fn word(value: Option<&Value>) -> String {
 
 /// An item of a list on one line.
 fn sentence(item: &Value) -> String {
-    flatten(item).into_iter().map(|(_, value)| value).collect::<Vec<_>>().join(" ")
+    let parts = flatten(item).into_iter().map(|(_, value)| value).filter(|value| !value.is_empty());
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// A field's name as people write it: `openCircuits` is `open circuits`.
+fn spaced(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 #[cfg(test)]
@@ -102,7 +119,7 @@ mod tests {
         let partial = Partial::new(rows, "its log a.log".into(), Some(Time(0)), &COLUMNS);
         assert_eq!(draw(&partial, Style::plain()).unwrap(), "PLATFORM  STATE\nnotion    OPEN\nslack     -\n");
         let source = partial.source(Time(90_000));
-        assert_eq!(source, "from its log a.log, last written 1970-01-01T00:00:00.000Z, 1m 30s ago; unknown: openedAt");
+        assert_eq!(source, "from its log a.log, last written 1970-01-01T00:00:00.000Z, 1m 30s ago; unknown: opened at");
         assert_eq!(serde_json::to_value(&partial).unwrap()[1], json!({ "platform": "slack" }));
     }
 }

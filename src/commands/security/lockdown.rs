@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::app::App;
 use crate::client::Orchestrator;
+use crate::commands::text::counted;
 use crate::error::{Explained, Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 
@@ -38,9 +39,9 @@ impl LockdownArgs {
             app.note("next: opsctl security rotate-keys --all --emergency");
             return Ok(Outcome::Done);
         }
-        let tokens = status.live_tokens;
+        let tokens = counted(status.live_tokens, "token is", "tokens are");
         let step = Step::new("POST /admin/v1/security/lockdown")
-            .because(format!("intake and work stop, {tokens} tokens are revoked, break-glass stays"))
+            .because(format!("intake and work stop, {tokens} revoked, break-glass stays"))
             .undo(Undo::Reverse("opsctl security restore --verified".into()));
         let mut plan = Plan::new("security lockdown", "lock the service down", &self.change).step(step).urgent();
         plan = match &way_back {

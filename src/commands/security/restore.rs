@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::commands::text::counted;
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::output::{Page, Report, Table};
@@ -62,10 +63,10 @@ impl RestoreArgs {
         let step = Step::new("POST /admin/v1/security/restore")
             .because(format!("locked down since {since}; {} checks pass", seen.checks.len()))
             .undo(Undo::Reverse("opsctl security lockdown".into()));
-        let tokens = lockdown.revoked.len();
+        let tokens = counted(lockdown.revoked.len() as u64, "token stays", "tokens stay");
         let plan = Plan::new("security restore", "end the lockdown", &self.change)
             .step(step)
-            .note(format!("the {tokens} tokens that were revoked stay so; make new ones with `opsctl token create`"));
+            .note(format!("{tokens} revoked; make new ones with `opsctl token create`"));
         let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
         let answer = orchestrator.restore_access(&approval).await?;
         app.emit(&answer)?;

@@ -74,7 +74,8 @@ async fn lock_down(State(state): State<ServerState>, change: Change) -> Reply<Ch
         Err(refusal) => failures.push(format!("work was not paused: {}", refusal.message)),
     }
     let revoked = kept.lockdown.revoked.len();
-    let mut message = format!("locked down: nothing is taken in, work is paused, {revoked} tokens are revoked");
+    let tokens = if revoked == 1 { "1 token is".to_owned() } else { format!("{revoked} tokens are") };
+    let mut message = format!("locked down: nothing is taken in, work is paused, {tokens} revoked");
     for failure in failures {
         message.push_str("; BUT ");
         message.push_str(&failure);
