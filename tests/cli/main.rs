@@ -13,6 +13,7 @@ mod generated;
 mod guard;
 mod logs;
 mod looks;
+mod monitoring;
 mod oddities;
 mod orchestrator;
 mod outage;

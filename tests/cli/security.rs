@@ -286,6 +286,35 @@ fn connections_that_rotate_get_their_next_pair_by_api() {
     assert!(next.starts_with("nrt_") && next != refresh.expose());
     assert!(elsewhere(&scene).iter().all(|(name, text)| name == "notion.refresh" || !text.contains(&next)));
     scene.line("test auth notion").run().code(0);
+
+    // Slack's rotate once the long-lived token was exchanged for a pair.
+    let (id, secret) = scene.sims.slack_app();
+    let token = scene.credential("SLACK_BOT_TOKEN");
+    let url = format!("{}/oauth.v2.exchange", scene.sims.endpoints().slack);
+    let form = [("client_id", id.as_str()), ("client_secret", secret.expose()), ("token", token)];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let pair: serde_json::Value = runtime.block_on(async {
+        let body = form.map(|(name, value)| format!("{name}={value}")).join("&");
+        let request = reqwest::Client::new().post(url).header("content-type", "application/x-www-form-urlencoded");
+        serde_json::from_slice(&request.body(body).send().await.unwrap().bytes().await.unwrap()).unwrap()
+    });
+    let refresh = pair["refresh_token"].as_str().unwrap();
+    scene.world.write("slack.refresh", refresh);
+    std::fs::set_permissions(scene.world.path("slack.refresh"), PermissionsExt::from_mode(0o600)).unwrap();
+    let file = scene.world.path("slack.refresh").display().to_string();
+    let keys = format!("{keys}SLACK_REFRESH_TOKEN = {{ file = \"{file}\" }}\n");
+    scene.world.write("config/config.toml", &format!("{config}{keys}"));
+    let line =
+        |line: &str| scene.keyed(line).env("SLACK_CLIENT_ID", &id).env("SLACK_CLIENT_SECRET", secret.expose()).run();
+    let done = line("security rotate-keys slack --confirm=local --grace 0s -o json").code(0);
+    assert_eq!(done.json()["credentials"][0]["state"], "ROTATED", "{done:?}");
+    let next = scene.world.read("slack.refresh");
+    assert!(next.starts_with("xoxe-") && next != refresh, "the next refresh token is kept where the last one was");
+    assert!(elsewhere(&scene).iter().all(|(name, text)| name == "slack.refresh" || !text.contains(&next)));
+    assert_eq!(
+        scene.line("api GET /admin/v1/health -o json").run().code(0).json()["executors"]["slack"]["status"],
+        "healthy"
+    );
 }
 
 #[test]

@@ -338,7 +338,8 @@ impl DoneArgs {
     pub(super) async fn run(self, app: &App) -> anyhow::Result<Outcome> {
         let _ = app.target().await;
         let Some(task) = task(&self.task) else {
-            let fault = Fault::new(Kind::NotFound, format!("there is no task `{}`", self.task));
+            let fault = Fault::new(Kind::NotFound, format!("there is no task `{}`", self.task))
+                .because(format!("there are {} tasks of maintenance, and none is called so", TASKS.len()));
             return Err(match aliases::nearest(&self.task, TASKS.iter().map(|task| task.name)) {
                 Some(near) => fault.hint(format!("did you mean `{near}`? `opsctl maintenance status` has them all")),
                 None => fault.hint("opsctl maintenance status"),
