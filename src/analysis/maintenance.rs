@@ -320,14 +320,14 @@ mod tests {
             health: Ok(HealthReport {
                 overall: OverallHealth::Healthy,
                 executors: BTreeMap::new(),
-                queue: QueueHealth { depth: 23, oldest_action: None, worker_utilization: 0.4 },
+                queue: QueueHealth { depth: 23, oldest_action: None, worker_utilization: Some(0.4) },
             }),
             success: Ok(Ended { succeeded: 973, ended: 1000, window: DAY }),
             queue: Ok(QueueStatus {
                 total_queued: 23,
                 by_priority: ByPriority::default(),
                 avg_wait_time: 0,
-                worker_utilization: 0.4,
+                worker_utilization: Some(0.4),
             }),
             circuits: Ok(Platform::ALL.iter().map(|p| circuit(*p, CircuitState::Closed)).collect()),
             host: Ok(HostStatus {

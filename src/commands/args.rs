@@ -55,6 +55,11 @@ pub fn each_once(named: &[PlatformArg]) -> Vec<Platform> {
     wanted
 }
 
+/// How an answer ends: 7 while what was asked for was only accepted, and nobody has seen it happen.
+pub fn outcome_of(answer: &ChangeAnswer) -> Outcome {
+    if answer.effect == EffectKind::Accepted { Outcome::Unreachable } else { Outcome::Done }
+}
+
 /// Says that a change holds already: a note for a person, an answer with `already_so` for a program.
 pub fn already(app: &App, message: impl Into<String>) -> anyhow::Result<Outcome> {
     let message = message.into();

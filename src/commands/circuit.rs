@@ -9,9 +9,9 @@ use crate::app::{App, Kept, StaleArgs, WatchArgs};
 use crate::error::Outcome;
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report, Table};
-use crate::wire::{Circuit, CircuitState, CircuitStatus, CircuitTransition};
+use crate::wire::{Circuit, CircuitState, CircuitStatus, CircuitTransition, EffectKind};
 
-use super::args::{OneOrAll, PlatformArg, SinceArgs, already, count};
+use super::args::{OneOrAll, PlatformArg, SinceArgs, already, count, outcome_of};
 use super::outage::{self, Question};
 
 /// Circuit breakers: state, history, reset
@@ -208,18 +208,21 @@ async fn reset(app: &App, args: ResetArgs) -> anyhow::Result<Outcome> {
     }
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
     let orchestrator = app.orchestrator().await?.clone();
-    let mut items = Vec::new();
+    let (mut items, mut outcome) = (Vec::new(), Outcome::Done);
     for circuit in &open {
         let platform = circuit.status.platform;
-        orchestrator.reset_circuit(&approval, platform, circuit.version).await?;
-        items.push(ReceiptItem::applied(
-            platform.as_str(),
-            UndoAction::none("a circuit opens by itself when calls fail"),
-        ));
+        let answer = orchestrator.reset_circuit(&approval, platform, circuit.version).await?;
+        let undo = UndoAction::none("a circuit opens by itself when calls fail");
+        let item = ReceiptItem::applied(platform.as_str(), undo);
+        items.push(ReceiptItem { effect: answer.effect, ..item });
+        if answer.effect == EffectKind::Accepted {
+            app.note(&answer.message);
+            outcome = outcome_of(&answer);
+        }
     }
     app.receipt(&approval, items)?;
     let now = orchestrator.circuit_statuses().await?;
     let now = now.into_iter().filter(|c| open.iter().any(|o| o.status.platform == c.platform)).collect();
     app.emit(&Circuits(now))?;
-    Ok(Outcome::Done)
+    Ok(outcome)
 }

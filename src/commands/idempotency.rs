@@ -12,7 +12,7 @@ use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, UndoAction};
 use crate::output::{Page, Report, Table};
 use crate::wire::{IdempotencyKey, IdempotencyKeys, IdempotencyRecord, KeyOwner, KeyState, KeyView};
 
-use super::args::count;
+use super::args::{count, outcome_of};
 use super::text;
 
 /// Why a moment at the end of a key is a mistake.
@@ -85,6 +85,11 @@ pub struct ClearArgs {
     change: ChangeArgs,
 }
 
+/// `2 duplicates`, `UNKNOWN duplicates`.
+fn prevented(key: &IdempotencyRecord) -> String {
+    key.prevented.map_or_else(|| "UNKNOWN duplicates".into(), |n| text::counted(n, "duplicate", "duplicates"))
+}
+
 /// Keys of a listing.
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -109,8 +114,8 @@ impl Report for Keys {
                 does(&key.owner),
                 page.time(key.created_at),
                 page.time(key.expires_at),
-                text::count(key.prevented),
-                text::count(key.collisions),
+                key.prevented.map_or("UNKNOWN".to_owned(), text::count),
+                key.collisions.map_or("UNKNOWN".to_owned(), text::count),
                 if key.ends_in_timestamp { "moment" } else { "" }.to_owned(),
             ]);
         }
@@ -174,7 +179,8 @@ impl Report for IdempotencyKey {
     }
 }
 
-fn counted(times: u64, last: Option<String>) -> String {
+fn counted(times: Option<u64>, last: Option<String>) -> String {
+    let Some(times) = times else { return "UNKNOWN".into() };
     match last {
         Some(last) => format!("{}, last {last}", text::count(times)),
         None => text::count(times),
@@ -241,7 +247,7 @@ async fn clear(app: &App, args: ClearArgs) -> anyhow::Result<Outcome> {
             .hint(format!("see how it ends with `{look}`"))
             .into());
     }
-    let prevented = text::counted(key.prevented, "duplicate", "duplicates");
+    let prevented = prevented(&key);
     let evidence = format!("{} by {kind} {id}, {status}, prevented {prevented}", does(&key.owner));
     let allows = match (key.state.holds(), &key.owner) {
         (false, _) => "nothing is prevented by it any more".to_owned(),
@@ -258,9 +264,10 @@ async fn clear(app: &App, args: ClearArgs) -> anyhow::Result<Outcome> {
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
     let answer = app.orchestrator().await?.clear_key(&approval, &key.key, key.version).await?;
     let undo = UndoAction::none("a forgotten key is known again when its work is submitted again");
-    app.receipt(&approval, vec![ReceiptItem::applied(key.key, undo)])?;
+    let item = ReceiptItem::applied(key.key, undo);
+    app.receipt(&approval, vec![ReceiptItem { effect: answer.effect, ..item }])?;
     app.emit(&answer)?;
-    Ok(Outcome::Done)
+    Ok(outcome_of(&answer))
 }
 
 #[cfg(test)]
@@ -284,9 +291,9 @@ mod tests {
             fingerprint: "create:notion:44136fa355b3678a".into(),
             created_at: Time(0),
             expires_at: Time(86_400_000),
-            prevented: 2,
+            prevented: Some(2),
             last_prevented_at: Some(Time(1000)),
-            collisions: 1,
+            collisions: Some(1),
             last_collision_at: Some(Time(2000)),
             ends_in_timestamp: true,
             version: 1,

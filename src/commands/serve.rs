@@ -13,11 +13,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::error::{Fault, Kind, Outcome};
+use crate::http::Url;
 use crate::output::{Page, Report};
 use crate::platforms::Endpoints;
+use crate::secret::Secret;
+use crate::server::restate::{Cluster, RestateOptions};
 use crate::server::{ServeOptions, Server};
 use crate::settings::parse_duration;
 use crate::wire::Severity;
+
+/// How long a change on a Restate cluster is looked for before it is called accepted, not applied.
+const RESTATE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Run the orchestrator
 ///
@@ -28,15 +34,19 @@ use crate::wire::Severity;
 /// Example: opsctl serve --listen 127.0.0.1:3000
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on
+    ///
+    /// Port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
 
-    /// Where to keep everything [default: serve/ in opsctl's data directory]
+    /// Data directory [default: serve/ in opsctl's own]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// Environment word that callers compare with theirs [default: NODE_ENV, or production]
+    /// Environment word [default: NODE_ENV, production]
+    ///
+    /// Callers compare it with theirs.
     #[arg(long, value_name = "WORD")]
     environment: Option<String>,
 
@@ -48,15 +58,34 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
 
-    /// HTTP rate limits: on or off [default: off on loopback]
+    /// HTTP limits: on or off [default: off on loopback]
     #[arg(long, value_name = "WHEN", value_parser = ["on", "off"], hide_possible_values = true)]
     http_limits: Option<String>,
 
-    /// Start from a backup, by id or `latest`, when the store is gone or damaged
+    /// Start from a backup if the store is gone
+    ///
+    /// Its id, or `latest`; also when the store is damaged.
     #[arg(long, value_name = "BACKUP")]
     from_backup: Option<String>,
 
-    /// How long actions in flight may take to finish when it stops
+    /// What does the work: native or restate
+    ///
+    /// This process, or a Restate cluster behind it: see docs/restate.md.
+    #[arg(long, value_name = "ENGINE", value_parser = ["native", "restate"], default_value = "native")]
+    #[arg(hide_possible_values = true)]
+    engine: String,
+
+    /// Restate: admin addresses, with commas between
+    ///
+    /// The one that answered last is asked first; the next one stands in for it.
+    #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = url, required_if_eq("engine", "restate"))]
+    restate_admin: Vec<Url>,
+
+    /// Restate: ingress [default: what it says itself]
+    #[arg(long, value_name = "URL", value_parser = url, requires = "restate_admin")]
+    restate_ingress: Option<Url>,
+
+    /// Time for actions in flight to end
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     drain: Duration,
 
@@ -80,6 +109,8 @@ pub struct ServeArgs {
 struct Listening {
     url: String,
     environment: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
     data_dir: String,
     pid: u32,
 }
@@ -88,6 +119,9 @@ impl Report for Listening {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         page.pair("Listening", &self.url)?;
         page.pair("Environment", &self.environment)?;
+        if let Some(engine) = &self.engine {
+            page.pair("Engine", engine)?;
+        }
         page.pair("Data", &self.data_dir)?;
         page.pair("Process", self.pid)
     }
@@ -104,7 +138,8 @@ impl ServeArgs {
         clock.set_offset_ms(self.clock_offset);
         let data_dir = self.data_dir.clone().unwrap_or_else(|| app.settings.places.serve());
         let data_dir = std::path::absolute(&data_dir).context("cannot name the data directory")?;
-        let server = Server::open(ServeOptions {
+        let cluster = self.cluster(app).await?;
+        let options = ServeOptions {
             data_dir: data_dir.clone(),
             environment: environment.clone(),
             endpoints: self.endpoints.as_deref().map_or_else(|| Ok(Endpoints::default()), read_endpoints)?,
@@ -114,12 +149,19 @@ impl ServeArgs {
             hosts: self.allow_host.clone(),
             http_limits: self.http_limits.as_deref().map(|word| word == "on"),
             from_backup: self.from_backup.clone(),
-        })?;
+        };
+        let over = cluster.as_ref().map(|cluster| format!("Restate {} at {}", cluster.version(), cluster.address()));
+        if over.is_some() && data_dir.join(crate::server::native::store::FILE).exists() {
+            app.note(format!("What the native engine keeps in {} is not executed meanwhile.", data_dir.display()));
+        }
+        let server = Server::open_over(options, cluster)?;
         if let Some(words) = server.rescued() {
             app.note(words);
             app.note("Everything is paused. Look with `opsctl workflow list` and `opsctl queue status`, then `opsctl resume all --slow-start`.");
         }
-        for finding in server.config().validate().findings.iter().filter(|f| f.severity == Severity::Error) {
+        // On Restate the platforms' settings are the services'.
+        let findings = if over.is_none() { server.config().validate().findings } else { Vec::new() };
+        for finding in findings.iter().filter(|f| f.severity == Severity::Error) {
             app.note(format!("{}: {}", finding.name, finding.message));
         }
         let listener = TcpListener::bind(self.listen).await.map_err(|error| cannot_listen(self.listen, &error))?;
@@ -127,6 +169,7 @@ impl ServeArgs {
         app.emit(&Listening {
             url: format!("http://{address}"),
             environment,
+            engine: over,
             data_dir: data_dir.display().to_string(),
             pid: std::process::id(),
         })?;
@@ -148,6 +191,31 @@ impl ServeArgs {
                 .hint("the next start takes up what was interrupted")
                 .into()),
         }
+    }
+
+    /// The cluster that does the work, if one is meant to.
+    async fn cluster(&self, app: &App) -> Result<Option<Cluster>, Fault> {
+        if self.engine != "restate" {
+            return match self.restate_admin.is_empty() {
+                true => Ok(None),
+                false => Err(Fault::usage("--restate-admin names a cluster that would not be used")
+                    .because("the engine is `native`")
+                    .hint("add --engine restate, or leave --restate-admin out")),
+            };
+        }
+        if self.from_backup.is_some() {
+            return Err(Fault::usage("--from-backup is for the native engine")
+                .because("what Restate keeps is restored by the cluster, from its own snapshots")
+                .hint("leave --from-backup out"));
+        }
+        let token = app.settings.env.non_empty("RESTATE_AUTH_TOKEN").map(Secret::new);
+        let options = RestateOptions {
+            admin: self.restate_admin.clone(),
+            ingress: self.restate_ingress.clone(),
+            token,
+            patience: RESTATE_PATIENCE,
+        };
+        Cluster::connect(options).await.map(Some)
     }
 
     fn check_reach(&self) -> Result<(), Fault> {
@@ -177,6 +245,15 @@ impl ServeArgs {
                 .hint("start the practice ground with `opsctl sandbox up`"));
         }
         Ok(word)
+    }
+}
+
+/// An address of a server.
+fn url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err("it must begin with http:// or https://".into()),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::analysis::system::{Finding, next_command};
 use crate::app::{App, Kept, StaleArgs, WatchArgs};
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table, Tone, percent};
-use crate::wire::{HostStatus, Severity, SystemStatus, Time};
+use crate::wire::{HostStatus, ServiceInfo, Severity, Support, SystemStatus, Time};
 
 use super::check::overall_word;
 use super::outage::{self, Answer, Question, Shown, Told};
@@ -148,6 +148,7 @@ impl Report for Screen {
         page.pair("Service", format_args!("{} {}, {}, up {up}", service.name, service.version, service.environment))?;
         findings(page, &found.findings)?;
         figures(page, status)?;
+        capabilities(page, &status.service)?;
         // What to type while nobody answers stands in the hints of what is typed.
         if let Some(command) = found.next.as_ref().filter(|_| self.as_of.is_none()) {
             let command = page.paint(command, Tone::Strong);
@@ -176,6 +177,25 @@ fn findings(page: &mut Page<'_>, findings: &[Finding]) -> io::Result<()> {
     page.table(&table)
 }
 
+/// What the engine can do, when it is not our own, which can do everything.
+fn capabilities(page: &mut Page<'_>, service: &ServiceInfo) -> io::Result<()> {
+    if service.capabilities.values().all(|capability| capability.support == Support::Native) {
+        return Ok(());
+    }
+    let mut table = Table::new(&["CAPABILITY", "SUPPORT", "CAVEAT"]);
+    for (name, capability) in &service.capabilities {
+        let word = match capability.support {
+            Support::Contract => "by contract",
+            Support::Unavailable => "not available",
+            Support::Native | Support::Emulated => capability.support.as_str(),
+        };
+        table.row([name, word, capability.caveat.as_deref().unwrap_or_default()]);
+    }
+    page.blank()?;
+    page.pair("Engine", &service.engine)?;
+    page.table(&table)
+}
+
 fn figures(page: &mut Page<'_>, status: &SystemStatus) -> io::Result<()> {
     let now = status.service.now;
     let by = status.queue.by_priority;
@@ -189,7 +209,10 @@ fn figures(page: &mut Page<'_>, status: &SystemStatus) -> io::Result<()> {
             by.critical, by.high, by.normal, by.low
         ),
     )?;
-    page.pair("Workers", format_args!("{} of {} busy", status.workers_busy, status.workers))?;
+    match status.workers {
+        Some(all) => page.pair("Workers", format_args!("{} of {all} busy", status.workers_busy))?,
+        None => page.pair("Executing", text::count(status.workers_busy))?,
+    }
     let parts: Vec<_> = status.components.iter().map(|c| format!("{} {}", c.component, c.state)).collect();
     page.pair("Parts", parts.join(", "))?;
     page.pair("Host", host(&status.host))

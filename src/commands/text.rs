@@ -23,6 +23,11 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
+/// How busy workers are, `UNKNOWN` where the engine does not say how many there are.
+pub fn busy(share: Option<f64>) -> String {
+    share.map_or_else(|| "UNKNOWN".into(), |share| format!("{:.0}%", share * 100.0))
+}
+
 /// `part` over `whole`; `None` when there is no whole, because a rate of nothing is not 0 %.
 pub fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)

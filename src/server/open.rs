@@ -9,12 +9,14 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 
 use super::audit::Audit;
+use super::backend::Backend;
 use super::config::ConfigRegistry;
 use super::jobs::Jobs;
 use super::lock::DataDirLock;
 use super::lockdown::Lockdowns;
 use super::native::{NativeBackend, NativeOptions, Rescued};
 use super::replay::Replays;
+use super::restate::{Cluster, RestateBackend};
 use super::run::run;
 use super::state::ServerState;
 use super::telemetry::{LogLine, Part, Telemetry};
@@ -50,21 +52,61 @@ pub struct Server {
     state: ServerState,
     config: Arc<ConfigRegistry>,
     telemetry: Arc<Telemetry>,
-    engine: Arc<NativeBackend>,
+    engine: Engine,
     rescued: Option<Rescued>,
     // Last, so that it is free only after everything else is closed.
     _lock: DataDirLock,
 }
 
+/// Whatever does the work.
+#[derive(Clone)]
+enum Engine {
+    Native(Arc<NativeBackend>),
+    Restate(Arc<RestateBackend>),
+}
+
+impl Engine {
+    fn backend(&self) -> Arc<dyn Backend> {
+        match self {
+            Engine::Native(engine) => engine.clone(),
+            Engine::Restate(engine) => engine.clone(),
+        }
+    }
+
+    fn start(&self) {
+        match self {
+            Engine::Native(engine) => engine.start(),
+            Engine::Restate(engine) => engine.start(),
+        }
+    }
+
+    /// Hands back what is in flight. Restate's work is not in this process.
+    async fn shutdown(&self, drain: Duration) {
+        match self {
+            Engine::Native(engine) => engine.shutdown(drain).await,
+            Engine::Restate(_) => {}
+        }
+    }
+}
+
 impl Server {
     /// Opens everything in the data directory, in the order in which it is needed.
     pub fn open(options: ServeOptions) -> anyhow::Result<Self> {
+        Self::open_over(options, None)
+    }
+
+    /// The same with the work on a Restate cluster. What the native engine keeps in the data directory is left alone.
+    pub fn open_over(options: ServeOptions, cluster: Option<Cluster>) -> anyhow::Result<Self> {
         let ServeOptions { data_dir, environment, endpoints, env, sandbox, clock, hosts, http_limits, from_backup } =
             options;
         let lock = DataDirLock::take(&data_dir)?;
         let started_at = clock.now();
-        let settled = super::native::settle_restore(&data_dir)?;
-        let rescued = super::native::begin_with_store(&data_dir, from_backup.as_deref(), started_at)?;
+        let is_native = cluster.is_none();
+        let settled = if is_native { super::native::settle_restore(&data_dir)? } else { None };
+        let rescued = match is_native {
+            true => super::native::begin_with_store(&data_dir, from_backup.as_deref(), started_at)?,
+            false => None,
+        };
         let config = Arc::new(ConfigRegistry::open(&data_dir, env, clock.clone())?);
         let telemetry = Telemetry::open(&data_dir, clock.clone())
             .with_context(|| format!("cannot keep metrics and logs in {}", data_dir.display()))?;
@@ -80,18 +122,26 @@ impl Server {
         let audit = Arc::new(Audit::open(&data_dir)?);
         let replays = Arc::new(Replays::open(&data_dir, started_at)?);
         let cannot_open = format!("cannot open the actions in {}", data_dir.display());
-        let engine = NativeBackend::open(NativeOptions {
-            data_dir,
-            clock: clock.clone(),
-            config: config.clone(),
-            telemetry: telemetry.clone(),
-            endpoints,
-            environment: environment.clone(),
-        })
-        .context(cannot_open)?;
+        let engine = match cluster {
+            Some(cluster) => {
+                let (config, telemetry) = (config.clone(), telemetry.clone());
+                Engine::Restate(RestateBackend::new(cluster, config, telemetry, clock.clone(), &data_dir))
+            }
+            None => Engine::Native(
+                NativeBackend::open(NativeOptions {
+                    data_dir,
+                    clock: clock.clone(),
+                    config: config.clone(),
+                    telemetry: telemetry.clone(),
+                    endpoints,
+                    environment: environment.clone(),
+                })
+                .context(cannot_open)?,
+            ),
+        };
         let log = telemetry.clone();
         let state = ServerState {
-            backend: engine.clone(),
+            backend: engine.backend(),
             tokens,
             lockdown,
             audit,

@@ -65,8 +65,9 @@ pub struct ExecutorHealthReport {
     pub status: ExecutorHealth,
     /// Its circuit.
     pub circuit_breaker: CircuitHealth,
-    /// Its limit.
-    pub rate_limit: LimitHealth,
+    /// Its limit; absent where nothing counts its calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<LimitHealth>,
     /// Last successful call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success: Option<Time>,
@@ -91,8 +92,9 @@ pub struct QueueHealth {
     /// When the oldest waiting item was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_action: Option<Time>,
-    /// Busy workers over all workers, 0 to 1.
-    pub worker_utilization: f64,
+    /// Busy workers over all workers, 0 to 1; absent where the engine does not say how many there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_utilization: Option<f64>,
 }
 
 /// `GET /api/actions/health` and `GET /health`.

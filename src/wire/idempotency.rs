@@ -110,13 +110,15 @@ pub struct IdempotencyRecord {
     pub created_at: Time,
     /// When it is forgotten; while its work is in flight it holds longer.
     pub expires_at: Time,
-    /// Submissions that were the same again and did not run.
-    pub prevented: u64,
+    /// Submissions that were the same again and did not run; absent where nobody counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prevented: Option<u64>,
     /// The last of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_prevented_at: Option<Time>,
-    /// Submissions with other parameters that were refused.
-    pub collisions: u64,
+    /// Submissions with other parameters that were refused; absent where nobody counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collisions: Option<u64>,
     /// The last of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_collision_at: Option<Time>,

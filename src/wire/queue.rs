@@ -36,8 +36,9 @@ pub struct QueueStatus {
     pub by_priority: ByPriority,
     /// Mean age of what waits now, in milliseconds.
     pub avg_wait_time: u64,
-    /// Busy workers over all workers, 0 to 1.
-    pub worker_utilization: f64,
+    /// Busy workers over all workers, 0 to 1; absent where the engine does not say how many there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_utilization: Option<f64>,
 }
 
 /// One waiting item in `GET /api/actions/queue`.
@@ -78,8 +79,9 @@ pub struct QueueStats {
     pub total_queued: u64,
     /// Mean age of what waits now, in milliseconds.
     pub avg_wait_time: u64,
-    /// Busy workers over all workers, 0 to 1.
-    pub worker_utilization: f64,
+    /// Busy workers over all workers, 0 to 1; absent where the engine does not say how many there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_utilization: Option<f64>,
 }
 
 /// `GET /api/actions/queue`.

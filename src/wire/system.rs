@@ -230,8 +230,9 @@ pub struct SystemStatus {
     pub queue: super::QueueStatus,
     /// Workers: busy and all.
     pub workers_busy: u64,
-    /// All workers.
-    pub workers: u64,
+    /// All workers; absent where the engine does not say how many there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u64>,
     /// When the oldest waiting item was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_queued: Option<Time>,

@@ -288,7 +288,7 @@ impl PlatformHealth {
 }
 
 fn limit(report: &ExecutorHealthReport) -> String {
-    let limit = &report.rate_limit;
+    let Some(limit) = &report.rate_limit else { return "UNKNOWN".into() };
     match text::share(limit.current, limit.limit) {
         Some(share) => format!("{}/{} ({:.0}%)", limit.current, limit.limit, share * 100.0),
         None => format!("{}/{}", limit.current, limit.limit),
@@ -381,9 +381,14 @@ impl Whole {
         };
         let queue = &self.report.queue;
         let depth = Measure { label: "queue_depth", value: queue.depth as f64, unit: "", warn: "", critical: "" };
-        let busy = queue.worker_utilization * 100.0;
-        let workers = Measure { label: "workers_busy", value: busy, unit: "%", warn: "", critical: "" };
-        (verdict, said, vec![depth, workers])
+        let workers = queue.worker_utilization.map(|busy| Measure {
+            label: "workers_busy",
+            value: busy * 100.0,
+            unit: "%",
+            warn: "",
+            critical: "",
+        });
+        (verdict, said, std::iter::once(depth).chain(workers).collect())
     }
 
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
@@ -391,7 +396,7 @@ impl Whole {
         page.pair("Overall", overall_word(self.report.overall))?;
         let oldest = queue.oldest_action.map(|t| format!(", oldest {}", page.time(t))).unwrap_or_default();
         page.pair("Queue", format_args!("{} waiting{oldest}", text::count(queue.depth)))?;
-        page.pair("Workers busy", format_args!("{:.0}%", queue.worker_utilization * 100.0))?;
+        page.pair("Workers busy", text::busy(queue.worker_utilization))?;
         page.blank()?;
         let rows = rows_of(self.report.executors.clone(), Platform::ALL);
         draw_rows(page, &rows, self.verbose)
@@ -408,7 +413,7 @@ mod tests {
         ExecutorHealthReport {
             status,
             circuit_breaker: CircuitHealth { state: CircuitState::Open, failure_count: 7, last_failure: None },
-            rate_limit: LimitHealth { current: 3, limit: 3, reset_at: Time(1000) },
+            rate_limit: Some(LimitHealth { current: 3, limit: 3, reset_at: Time(1000) }),
             last_success: None,
             avg_response_time: 120,
             error_rate,
@@ -420,7 +425,7 @@ mod tests {
     #[test]
     fn an_earlier_answer_has_no_verdict_and_is_not_called_healthy() {
         let executors = BTreeMap::from([(Platform::Notion, report(ExecutorHealth::Healthy, None))]);
-        let queue = QueueHealth { depth: 3, oldest_action: None, worker_utilization: 0.4 };
+        let queue = QueueHealth { depth: 3, oldest_action: None, worker_utilization: Some(0.4) };
         let report = HealthReport { overall: OverallHealth::Healthy, executors, queue };
         let answer = Answer::unjudged(Answer::Whole(Whole { report, verbose: false }), Time(0)).unwrap();
         let json = serde_json::to_value(&answer).unwrap();
@@ -463,7 +468,7 @@ mod tests {
 
     #[test]
     fn the_whole_names_every_platform_even_those_not_reported() {
-        let queue = QueueHealth { depth: 1234, oldest_action: None, worker_utilization: 0.4 };
+        let queue = QueueHealth { depth: 1234, oldest_action: None, worker_utilization: Some(0.4) };
         let report = HealthReport { overall: OverallHealth::Critical, executors: BTreeMap::new(), queue };
         let answer = Answer::Whole(Whole { report, verbose: false });
         let (verdict, said, measures) = answer.for_monitoring();

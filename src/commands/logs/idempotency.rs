@@ -83,7 +83,10 @@ impl Report for Lines {
                 ],
                 Line::Prevented(key) => [
                     at,
-                    format!("prevented {}", text::counted(key.prevented, "duplicate", "duplicates")),
+                    format!(
+                        "prevented {}",
+                        text::counted(key.prevented.unwrap_or_default(), "duplicate", "duplicates")
+                    ),
                     key.key.clone(),
                     key.owner.id().to_owned(),
                     key.fingerprint.clone(),

@@ -248,14 +248,14 @@ mod tests {
             health: Ok(HealthReport {
                 overall: OverallHealth::Healthy,
                 executors: BTreeMap::new(),
-                queue: QueueHealth { depth: 23, oldest_action: None, worker_utilization: 0.4 },
+                queue: QueueHealth { depth: 23, oldest_action: None, worker_utilization: Some(0.4) },
             }),
             success: Ok(Ended { succeeded: 973, ended: 1000, window: WINDOW }),
             queue: Ok(QueueStatus {
                 total_queued: 23,
                 by_priority: Default::default(),
                 avg_wait_time: 0,
-                worker_utilization: 0.4,
+                worker_utilization: Some(0.4),
             }),
             circuits: Ok(Platform::ALL.iter().map(circuit).collect()),
             host: Ok(HostStatus { disk_used: Some(0.82), memory_used: Some(0.65), ..HostStatus::default() }),

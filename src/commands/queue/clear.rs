@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::app::App;
-use crate::commands::args::{PlatformArg, SinceArgs, already, count};
+use crate::commands::args::{PlatformArg, SinceArgs, already, count, outcome_of};
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::output::{Page, Report, Table};
@@ -83,7 +83,7 @@ impl Report for ChangeAnswer {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         page.line(&self.message)?;
         let mut table = Table::new(&["ITEM", "RESULT", "WHY"]);
-        for item in self.items.iter().filter(|i| !is_fine(i.effect)) {
+        for item in self.items.iter().filter(|i| !is_fine(i.effect) || i.effect == EffectKind::Accepted) {
             table.row([item.id.clone(), item.effect.to_string(), item.detail.clone().unwrap_or_default()]);
         }
         if table.is_empty() { Ok(()) } else { page.table(&table) }
@@ -127,9 +127,10 @@ pub(super) async fn remove(app: &App, args: RemoveArgs) -> anyhow::Result<Outcom
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
     let answer = orchestrator.remove_item(&approval, &item.action_id, item.version).await?;
     let undo = UndoAction::RestoreItem { id: item.action_id.clone() };
-    app.receipt(&approval, vec![ReceiptItem::applied(item.action_id, undo)])?;
+    let item = ReceiptItem::applied(item.action_id, undo);
+    app.receipt(&approval, vec![ReceiptItem { effect: answer.effect, ..item }])?;
     app.emit(&answer)?;
-    Ok(Outcome::Done)
+    Ok(outcome_of(&answer))
 }
 
 pub(super) async fn clear(app: &App, args: ClearArgs) -> anyhow::Result<Outcome> {
@@ -234,12 +235,12 @@ pub(super) async fn retry(app: &App, args: RetryArgs) -> anyhow::Result<Outcome>
     finish(app, &answer)
 }
 
-/// Shows what became of a bulk change; 8 when some items failed, 1 when all did.
+/// Shows what became of a bulk change; 8 when some items failed, 1 when all did, 7 when some were not seen yet.
 fn finish(app: &App, answer: &ChangeAnswer) -> anyhow::Result<Outcome> {
     app.emit(answer)?;
     let failed = answer.items.iter().filter(|i| !is_fine(i.effect)).count();
     if failed == 0 {
-        return Ok(Outcome::Done);
+        return Ok(outcome_of(answer));
     }
     if failed == answer.items.len() {
         return Err(Fault::new(Kind::Failed, format!("none of {failed} items was changed"))

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::app::App;
-use crate::commands::args::already;
+use crate::commands::args::{already, outcome_of};
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::wire::{ChangeAnswer, ErrorCode, Pause, PauseRequest, PauseScope, SecurityStatus};
@@ -91,7 +91,8 @@ async fn pause(app: &App, verb: &'static str, scope: PauseScope, change: &Change
         .step(Step::new("POST /admin/v1/pauses").because(effect).undo(Undo::Reverse(opposite.into())));
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
     let answer = orchestrator.pause(&approval, scope).await?;
-    app.receipt(&approval, vec![ReceiptItem::applied(scope.as_str(), UndoAction::Resume { scope })])?;
+    let item = ReceiptItem::applied(scope.as_str(), UndoAction::Resume { scope });
+    app.receipt(&approval, vec![ReceiptItem { effect: answer.effect, ..item }])?;
     done(app, &answer)
 }
 
@@ -123,7 +124,10 @@ async fn resume(app: &App, verb: &'static str, request: PauseRequest, change: &C
     }
     let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
     let answer = orchestrator.resume(&approval, &request).await?;
-    let items = ended.iter().map(|p| ReceiptItem::applied(p.scope.as_str(), UndoAction::Pause { scope: p.scope }));
+    let items = ended.iter().map(|p| ReceiptItem {
+        effect: answer.effect,
+        ..ReceiptItem::applied(p.scope.as_str(), UndoAction::Pause { scope: p.scope })
+    });
     app.receipt(&approval, items.collect())?;
     if let Some(left) = pauses.iter().find(|p| request.scope == PauseScope::Queue && p.scope == PauseScope::All) {
         app.output.warn(&format!("still paused: {}; end it with `opsctl resume all`", described(left)));
@@ -133,7 +137,7 @@ async fn resume(app: &App, verb: &'static str, request: PauseRequest, change: &C
 
 fn done(app: &App, answer: &ChangeAnswer) -> anyhow::Result<Outcome> {
     app.emit(answer)?;
-    Ok(Outcome::Done)
+    Ok(outcome_of(answer))
 }
 
 const fn pause_verb(scope: PauseScope) -> &'static str {

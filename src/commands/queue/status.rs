@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::app::{App, Kept, StaleArgs, WatchArgs};
 use crate::commands::outage::{self, Question};
+use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report};
 use crate::settings::format_duration;
@@ -36,7 +37,7 @@ impl Report for QueueStatus {
         page.pair("  normal", by.normal)?;
         page.pair("  low", by.low)?;
         page.pair("Average wait", format_duration(Duration::from_millis(self.avg_wait_time)))?;
-        page.pair("Workers busy", format_args!("{:.0}%", self.worker_utilization * 100.0))
+        page.pair("Workers busy", text::busy(self.worker_utilization))
     }
 }
 

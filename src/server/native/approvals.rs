@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use super::bus::{ApprovalOutcome, Event};
-use super::changes::who;
 use super::runtime::Runtime;
 use super::store::StoreError;
 use super::store::approvals::{self, Ask, Decided, Decision};
 use crate::engine::approval::{self, Asked};
 use crate::server::backend::{Answer, ApprovalOps, ChangeContext, Refusal};
 use crate::server::config::Effective;
+use crate::server::effects::who;
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{
     ActionRequest, ApprovalFilter, ApprovalRecord, ApprovalStatus, Approvals, ApproveRequest, Approved, ErrorCode,
@@ -19,7 +19,7 @@ use crate::wire::{
 };
 
 /// The decision an action has to wait for, if any. `together` is how many changes for its platform are in its request.
-pub(super) fn ask(
+pub(in crate::server) fn ask(
     request: &ActionRequest,
     together: usize,
     settings: &Effective,

@@ -14,6 +14,7 @@ use super::store::{StoreError, journal, query, workflows};
 use crate::engine::queue::{Item, Seq};
 use crate::engine::slow_start::SlowStart;
 use crate::server::backend::{ChangeContext, Refusal};
+use crate::server::effects::{answer, applied, belongs_to, effect, summed, who};
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{
     ActionStatus, ChangeAnswer, ClearRequest, EffectKind, ErrorCode, IdsRequest, ItemEffect, Pause, PauseRequest,
@@ -340,42 +341,6 @@ impl Runtime {
         let line = LogLine::info(Part::Queue, words).field("by", who(cx)).field("reason", cx.reason.clone());
         self.telemetry.log(line.request(Some(cx.request_id.clone())));
     }
-}
-
-/// Whose change it is: the credential, with the operator's claim.
-pub(super) fn who(cx: &ChangeContext) -> String {
-    match &cx.operator {
-        Some(operator) if !cx.actor.is_empty() => format!("{operator} ({})", cx.actor),
-        Some(operator) => operator.clone(),
-        None => cx.actor.clone(),
-    }
-}
-
-/// Why an item of a workflow is not changed by itself, and what does.
-fn belongs_to(workflow: &str) -> String {
-    format!(
-        "belongs to workflow {workflow}; end that with `opsctl workflow rollback {workflow}` or \
-         `opsctl workflow mark-completed {workflow}`"
-    )
-}
-
-pub(super) fn answer(effect: EffectKind, message: String, items: Vec<ItemEffect>) -> ChangeAnswer {
-    ChangeAnswer { effect, message, items, audit_id: None }
-}
-
-fn effect(id: String, effect: EffectKind, detail: Option<String>) -> ItemEffect {
-    ItemEffect { id, effect, detail }
-}
-
-fn applied(effects: &[ItemEffect]) -> usize {
-    effects.iter().filter(|item| item.effect == EffectKind::Applied).count()
-}
-
-/// The worst of the items speaks for the whole.
-fn summed(items: Vec<ItemEffect>, message: String) -> ChangeAnswer {
-    let worst = items.iter().map(|item| item.effect).max();
-    let effect = worst.unwrap_or(EffectKind::AlreadySo);
-    answer(effect, message, items)
 }
 
 /// The moment before which a waiting item counts as stuck.

@@ -39,7 +39,7 @@ impl Runtime {
         let queue = QueueHealth {
             depth: core.queue.len(),
             oldest_action: core.queue.oldest(),
-            worker_utilization: core.utilization(),
+            worker_utilization: Some(core.utilization()),
         };
         HealthReport { overall, executors, queue }
     }
@@ -59,7 +59,7 @@ impl Runtime {
                 failure_count: circuit.failure_count,
                 last_failure: circuit.last_failure,
             },
-            rate_limit: LimitHealth { current: limit.current, limit: limit.limit, reset_at: limit.reset_at },
+            rate_limit: Some(LimitHealth { current: limit.current, limit: limit.limit, reset_at: limit.reset_at }),
             last_success: post.executor.last_success,
             avg_response_time: post.executor.avg_response_ms(),
             error_rate: rate.map(|(rate, _)| rate),
@@ -98,7 +98,7 @@ impl Runtime {
             total_queued: core.queue.len(),
             by_priority: core.queue.by_priority(),
             avg_wait_time: core.queue.mean_age_ms(now),
-            worker_utilization: core.utilization(),
+            worker_utilization: Some(core.utilization()),
         }
     }
 

@@ -229,7 +229,7 @@ fn invalid(message: String) -> Refusal {
 }
 
 /// Refuses what could never run.
-fn check(request: &ActionRequest) -> Result<(), Refusal> {
+pub(in crate::server) fn check(request: &ActionRequest) -> Result<(), Refusal> {
     let on_platform = |mut refusal: Refusal| {
         refusal.platform = Some(request.platform);
         refusal

@@ -1,9 +1,9 @@
 //! Idempotency keys as the routes know them.
 
-use super::changes::{answer, who};
 use super::runtime::Runtime;
 use super::store::keys::{self, Cleared};
 use crate::server::backend::{Answer, ChangeContext, IdempotencyOps, Refusal};
+use crate::server::effects::{answer, who};
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{
     ChangeAnswer, EffectKind, ErrorCode, IdempotencyKey, IdempotencyKeys, IdempotencyRecord, KeyCollisions, KeyOwner,

@@ -33,10 +33,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+pub(super) use self::approvals::ask;
 use self::backup::Backups;
 pub(super) use self::backup::{Rescued, begin as begin_with_store, settle as settle_restore};
 use self::calls::Calls;
 use self::core::Core;
+pub(super) use self::intake::check;
 use self::runtime::{Makings, Runtime};
 use self::store::workflows::Moment;
 use self::store::{Store, journal, query};

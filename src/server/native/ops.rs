@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::changes::{answer, who};
 use super::runtime::Runtime;
 use super::store::{Dead, journal, query};
 use crate::logs::layout::{self, Log};
@@ -14,6 +13,7 @@ use crate::platforms::auth_error_text;
 use crate::server::backend::{
     Answer, ChangeContext, CircuitOps, LimitOps, LogOps, LogStream, MetricsOps, Refusal, ServiceOps,
 };
+use crate::server::effects::{answer, who};
 use crate::server::host;
 use crate::wire::*;
 
@@ -173,7 +173,7 @@ impl ServiceOps for Runtime {
                 pending_settings: self.config.pending(),
                 queue: self.queue_status(),
                 workers_busy: gauges.workers_busy,
-                workers: gauges.workers,
+                workers: Some(gauges.workers),
                 oldest_queued,
                 stuck: gauges.stuck,
                 failed,

@@ -169,7 +169,7 @@ fn host_status() -> HostStatus {
 
 fn queue_status() -> QueueStatus {
     let by_priority = ByPriority { critical: 0, high: 5, normal: 25, low: 15 };
-    QueueStatus { total_queued: 45, by_priority, avg_wait_time: 15_000, worker_utilization: 0.4 }
+    QueueStatus { total_queued: 45, by_priority, avg_wait_time: 15_000, worker_utilization: Some(0.4) }
 }
 
 impl Backend for Fake {
@@ -267,7 +267,7 @@ impl QueueOps for Fake {
         };
         ready(QueueListing {
             queues: Queues { high: vec![queued], ..Queues::default() },
-            stats: QueueStats { total_queued: 1, avg_wait_time: 15, worker_utilization: 0.4 },
+            stats: QueueStats { total_queued: 1, avg_wait_time: 15, worker_utilization: Some(0.4) },
         })
     }
     fn items(&self, filter: QueueFilter) -> Answer<'_, QueueItems> {
@@ -356,7 +356,7 @@ impl ServiceOps for Fake {
                 failure_count: 7,
                 last_failure: Some(self.now()),
             },
-            rate_limit: LimitHealth { current: 3, limit: 3, reset_at: self.now() },
+            rate_limit: Some(LimitHealth { current: 3, limit: 3, reset_at: self.now() }),
             last_success: Some(self.now()),
             avg_response_time: 231,
             error_rate: Some(0.5),
@@ -366,7 +366,7 @@ impl ServiceOps for Fake {
         ready(HealthReport {
             overall: OverallHealth::Degraded,
             executors: BTreeMap::from([(Platform::Notion, report)]),
-            queue: QueueHealth { depth: 45, oldest_action: Some(self.now()), worker_utilization: 0.4 },
+            queue: QueueHealth { depth: 45, oldest_action: Some(self.now()), worker_utilization: Some(0.4) },
         })
     }
     fn system(&self, service: ServiceInfo) -> Answer<'_, SystemStatus> {
@@ -385,7 +385,7 @@ impl ServiceOps for Fake {
             pending_settings: self.config.pending(),
             queue: queue_status(),
             workers_busy: 2,
-            workers: 5,
+            workers: Some(5),
             oldest_queued: Some(now),
             stuck: 1,
             failed: 2,

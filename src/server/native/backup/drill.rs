@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::changes::who;
 use super::super::checks::Lines;
 use super::super::runtime::Runtime;
 use super::super::store;
@@ -18,6 +17,7 @@ use super::{blocking, ensure_room, rescue, restore, snapshot, unwritten_store, v
 use crate::platforms::Endpoints;
 use crate::server::backend::{ChangeContext, Refusal};
 use crate::server::config::ConfigRegistry;
+use crate::server::effects::who;
 use crate::server::jobs::Progress;
 use crate::server::telemetry::{LogLine, Part, Telemetry};
 use crate::wire::{CheckLine, Component, DataLoss, DrillReport, DrillRequest, DrillScenario, RestoreScope, Time};

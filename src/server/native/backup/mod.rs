@@ -22,11 +22,11 @@ pub(in crate::server) use marker::settle;
 pub(in crate::server) use rescue::{Rescued, begin, instead};
 
 use self::folder::{Draft, Kept, copy_file, measure, no_room, unwritten_io};
-use super::changes::who;
 use super::runtime::Runtime;
 use super::store::{self, StoreError};
 use crate::server::backend::{Answer, BackupOps, ChangeContext, Refusal};
 use crate::server::config::SETTINGS_FILE;
+use crate::server::effects::who;
 use crate::server::jobs::Progress;
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{

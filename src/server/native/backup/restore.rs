@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::super::changes::who;
 use super::super::runtime::Runtime;
 use super::super::store::{self, StoreError, workflows::Moment};
 use super::folder::{Kept, Scratch, copy_file, damaged, unwritten_file, unwritten_io};
 use super::marker::{self, Marker};
 use super::{Order, blend, blocking, snapshot, unwritten_store, verify};
 use crate::server::backend::{ChangeContext, Refusal};
+use crate::server::effects::who;
 use crate::server::jobs::Progress;
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{BackupKind, ErrorCode, RestoreEffects, RestorePlan, RestoreScope, Restored};

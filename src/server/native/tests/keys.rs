@@ -40,7 +40,10 @@ async fn what_arrives_while_the_first_is_in_flight_never_runs() {
         assert_eq!((told.id.as_str(), told.duplicate, told.status), (first.as_str(), true, ActionStatus::Executing));
     }
     let key = keys(&world).key("k").await.unwrap();
-    assert_eq!((key.record.state, key.record.prevented, key.record.collisions), (KeyState::InFlight, 50, 0));
+    assert_eq!(
+        (key.record.state, key.record.prevented, key.record.collisions),
+        (KeyState::InFlight, Some(50), Some(0))
+    );
     assert_eq!((key.record.owner.id(), world.script.calls()), (first.as_str(), 1));
     let refusal = keys(&world).clear_key("k", &cx()).await.unwrap_err();
     assert_eq!(refusal.code, ErrorCode::Conflict);
@@ -83,7 +86,7 @@ async fn collisions_are_kept_apart_from_prevented_duplicates() {
         })
         .await;
     let key = keys(&world).key("invoice-7").await.unwrap();
-    assert_eq!((key.record.state, key.record.prevented, key.record.collisions), (KeyState::Done, 1, 1));
+    assert_eq!((key.record.state, key.record.prevented, key.record.collisions), (KeyState::Done, Some(1), Some(1)));
     let [collision] = &key.collided[..] else { panic!("{key:?}") };
     assert_eq!((collision.action_id.as_deref(), collision.source.as_deref()), (Some(first.as_str()), Some("member-2")));
     assert_eq!(collision.fingerprint, key.record.fingerprint);
@@ -139,7 +142,7 @@ async fn a_workflows_key_is_listed_explained_and_cleared_like_an_actions() {
         .await;
 
     let key = keys(&world).key("invoice-7").await.unwrap();
-    assert_eq!((key.record.state, key.record.prevented, key.record.collisions), (KeyState::Done, 1, 1));
+    assert_eq!((key.record.state, key.record.prevented, key.record.collisions), (KeyState::Done, Some(1), Some(1)));
     assert_eq!((key.record.owner.kind(), key.record.owner.id()), ("workflow", "w"));
     let [collision] = &key.collided[..] else { panic!("{key:?}") };
     assert_eq!((collision.workflow_id.as_deref(), &collision.fingerprint), (Some("w"), &key.record.fingerprint));

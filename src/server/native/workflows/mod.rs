@@ -7,13 +7,13 @@ mod integrity;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::changes::{answer, who};
 use super::runtime::Runtime;
 use super::store::StoreError;
 use super::store::workflows::{self, Asked, Changed, Moment, Moved, NewWorkflow, query};
 use crate::engine::{idempotency, workflow};
 use crate::platforms::undo;
 use crate::server::backend::{Answer, ChangeContext, Refusal, WorkflowOps};
+use crate::server::effects::{answer, who};
 use crate::server::jobs::Progress;
 use crate::server::telemetry::{LogLine, Part};
 use crate::wire::{

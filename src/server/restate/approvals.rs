@@ -1,0 +1,277 @@
+//! Approvals: durable promises of workflows, described by the workflow's own state.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::actions::workflow_path;
+use super::admin::{quoted, refused};
+use super::contract::{APPROVAL, State, WORKFLOW};
+use super::{RestateBackend, unsupported};
+use crate::server::backend::{Answer, ApprovalOps, ChangeContext, Refusal};
+use crate::server::effects::who;
+use crate::server::telemetry::{LogLine, Part};
+use crate::wire::*;
+
+/// A row of `sys_promise`.
+#[derive(Debug, Deserialize)]
+struct Promise {
+    service_key: String,
+    completed: bool,
+    #[serde(default)]
+    completion_success_value_utf8: Option<String>,
+    #[serde(default)]
+    completion_failure: Option<String>,
+}
+
+/// What resolves the promise.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct Decision {
+    approved: bool,
+    #[serde(default)]
+    by: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    at: Option<Time>,
+}
+
+impl Promise {
+    /// The decision in it, if it holds one.
+    fn decision(&self) -> Option<Decision> {
+        serde_json::from_str(self.completion_success_value_utf8.as_deref()?).ok()
+    }
+}
+
+/// An approval, from its promise and what its workflow's state says of it under `approval`. `None` when that says too little.
+fn record(promise: &Promise, state: &State, now: Time) -> Option<ApprovalRecord> {
+    let about = State(state.0.get(APPROVAL)?.as_object()?.clone());
+    let word = |name: &str| about.text(name);
+    let (action_type, platform) =
+        (word("type")?.parse::<ActionType>().ok()?, word("platform")?.parse::<Platform>().ok()?);
+    let created_at = about.time("requestedAt")?;
+    let decision = promise.decision();
+    let expires_at = about.time("expiresAt");
+    let status = match (&decision, promise.completed) {
+        (Some(decision), _) if decision.approved => ApprovalStatus::Approved,
+        (Some(_), _) => ApprovalStatus::Rejected,
+        // Resolved by other hands than ours, with something else or a failure.
+        (None, true) => ApprovalStatus::Withdrawn,
+        (None, false) => ApprovalStatus::Pending,
+    };
+    let pending = status == ApprovalStatus::Pending;
+    let left =
+        expires_at.filter(|_| pending).map_or(0, |at| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX));
+    let step = word("stepId").unwrap_or_default().to_owned();
+    let described = || format!("{action_type} on {platform}: step {step}");
+    Some(ApprovalRecord {
+        id: promise.service_key.clone(),
+        action: word("action").map_or_else(described, str::to_owned),
+        priority: Priority::Normal,
+        risk_level: word("riskLevel").and_then(|word| word.parse().ok()).unwrap_or(RiskLevel::Low),
+        created_at,
+        // Without an end of its own it waits as long as the workflow does.
+        expires_at: expires_at.unwrap_or(Time(i64::from(u32::MAX) * 1000)),
+        time_remaining: left,
+        status,
+        causes: vec![ApprovalCause::Requested],
+        action_id: step,
+        action_type,
+        platform,
+        data: about.0.get("data").cloned().unwrap_or(Value::Null),
+        workflow_id: Some(promise.service_key.clone()),
+        correlation_id: None,
+        user_id: None,
+        source: None,
+        decided_by: decision.as_ref().and_then(|decision| decision.by.clone()),
+        decided_at: decision.as_ref().and_then(|decision| decision.at),
+        reason: decision.and_then(|decision| decision.reason).or(promise.completion_failure.clone()),
+    })
+}
+
+impl RestateBackend {
+    async fn promises(&self, id: Option<&str>, completed: Option<bool>) -> Result<Vec<Promise>, Refusal> {
+        self.ensure_service(WORKFLOW).await?;
+        let mut sql = format!(
+            "select service_key, completed, completion_success_value_utf8, completion_failure from sys_promise \
+             where service_name = '{WORKFLOW}' and key = '{APPROVAL}'"
+        );
+        if let Some(id) = id {
+            sql.push_str(&format!(" and service_key = {}", quoted(id)));
+        }
+        if let Some(completed) = completed {
+            sql.push_str(&format!(" and completed = {completed}"));
+        }
+        self.rows(&sql).await
+    }
+
+    async fn list_approvals(&self, filter: ApprovalFilter) -> Result<Approvals, Refusal> {
+        let promises = self.promises(None, Some(filter.status != ApprovalStatus::Pending)).await?;
+        let states = self.admin.states(WORKFLOW, None).await?;
+        let (now, mut mute) = (self.now(), Vec::new());
+        let mut approvals = Vec::new();
+        for promise in &promises {
+            let state = states.iter().find(|(key, _)| *key == promise.service_key);
+            match state.and_then(|(_, state)| record(promise, state, now)) {
+                Some(record) => approvals.push(record),
+                None => mute.push(promise.service_key.as_str()),
+            }
+        }
+        if !mute.is_empty() && filter.status == ApprovalStatus::Pending {
+            // Leaving them out would hide that somebody waits.
+            return Err(Refusal::new(
+                ErrorCode::UnknownError,
+                format!(
+                    "{} of {} pending approvals say too little of themselves in the state `{APPROVAL}` (contract v1): {}",
+                    mute.len(),
+                    promises.len(),
+                    mute.join(", ")
+                ),
+            ));
+        }
+        approvals.retain(|record| {
+            let at =
+                record.decided_at.filter(|_| filter.status != ApprovalStatus::Pending).unwrap_or(record.created_at);
+            record.status == filter.status && filter.since.is_none_or(|since| at >= since)
+        });
+        match filter.status {
+            ApprovalStatus::Pending => approvals.sort_by_key(|record| record.expires_at),
+            _ => approvals.sort_by_key(|record| std::cmp::Reverse(record.decided_at)),
+        }
+        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let truncated = approvals.len() > limit;
+        approvals.truncate(limit);
+        Ok(Approvals { approvals, truncated })
+    }
+
+    async fn one_approval(&self, id: &str) -> Result<ApprovalRecord, Refusal> {
+        let promise = self.promises(Some(id), None).await?.pop();
+        let promise = promise.ok_or_else(|| Refusal::not_found(format!("approval `{id}`")))?;
+        let state = self.admin.state(WORKFLOW, id).await?;
+        record(&promise, &state, self.now()).ok_or_else(|| {
+            let words = format!("the workflow `{id}` says too little of its approval in the state `{APPROVAL}`");
+            Refusal::new(ErrorCode::UnknownError, words)
+        })
+    }
+
+    /// Resolves the promise through the workflow's handler `decide`, and reads it back.
+    async fn decide(
+        &self,
+        id: &str,
+        approved: bool,
+        claimed: &str,
+        reason: Option<String>,
+        cx: &ChangeContext,
+    ) -> Result<ApprovalRecord, Refusal> {
+        let before = self.one_approval(id).await?;
+        let by = format!("{claimed} ({})", who(cx));
+        let same = |record: &ApprovalRecord| {
+            let wanted = if approved { ApprovalStatus::Approved } else { ApprovalStatus::Rejected };
+            record.status == wanted && record.decided_by.as_deref() == Some(by.as_str())
+        };
+        if before.status != ApprovalStatus::Pending {
+            return if same(&before) { Ok(before) } else { Err(decided(&before)) };
+        }
+        if before.expires_at <= self.now() {
+            return Err(Refusal::new(ErrorCode::Conflict, format!("approval {id} expired at {}", before.expires_at)));
+        }
+        if self.ingress.is_none() {
+            return Err(unsupported("deciding needs the cluster's ingress: start with --restate-ingress URL"));
+        }
+        let body = json!({"approved": approved, "by": by, "reason": reason, "at": self.now()});
+        let reply = self.call(&workflow_path(id, "decide")?, &body, None).await?;
+        // A promise that somebody else resolved meanwhile is a conflict; what it holds now says with what.
+        if !reply.is_success() && reply.status != 409 {
+            return Err(refused(&reply, &format!("the decision about {id}")));
+        }
+        let after = self.seen(|| async {
+            let record = self.one_approval(id).await?;
+            Ok((record.status != ApprovalStatus::Pending).then_some(record))
+        });
+        let after = after.await?.ok_or_else(|| {
+            let words = format!("Restate took the decision about {id}, and it cannot be seen yet: look again");
+            Refusal::new(ErrorCode::TimeoutError, words)
+        })?;
+        if !same(&after) {
+            return Err(decided(&after));
+        }
+        let word = if approved { "approved" } else { "rejected" };
+        let line = LogLine::info(Part::Workflow, format!("Approval of {id} {word}")).field("by", by);
+        self.telemetry.log(line.field("reason", after.reason.clone()));
+        Ok(after)
+    }
+}
+
+/// It was decided otherwise, or by somebody else.
+fn decided(record: &ApprovalRecord) -> Refusal {
+    let by = record.decided_by.as_deref().unwrap_or("somebody");
+    Refusal::new(ErrorCode::Conflict, format!("approval {} is {} already, by {by}", record.id, record.status))
+}
+
+impl ApprovalOps for RestateBackend {
+    fn approvals(&self, filter: ApprovalFilter) -> Answer<'_, Approvals> {
+        Box::pin(self.list_approvals(filter))
+    }
+
+    fn approval<'a>(&'a self, id: &'a str) -> Answer<'a, ApprovalRecord> {
+        Box::pin(self.one_approval(id))
+    }
+
+    fn approve<'a>(&'a self, id: &'a str, request: ApproveRequest, cx: &'a ChangeContext) -> Answer<'a, Approved> {
+        Box::pin(async move {
+            let record = self.decide(id, true, &request.user_id, request.reason, cx).await?;
+            Ok(Approved {
+                status: record.status,
+                approval_id: record.id,
+                action_id: record.action_id,
+                approved_by: record.decided_by.unwrap_or_default(),
+                timestamp: record.decided_at.unwrap_or(record.created_at),
+            })
+        })
+    }
+
+    fn reject<'a>(&'a self, id: &'a str, request: RejectRequest, cx: &'a ChangeContext) -> Answer<'a, Rejected> {
+        Box::pin(async move {
+            let record = self.decide(id, false, &request.user_id, Some(request.reason), cx).await?;
+            Ok(Rejected {
+                status: record.status,
+                approval_id: record.id,
+                action_id: record.action_id,
+                rejected_by: record.decided_by.unwrap_or_default(),
+                reason: record.reason.unwrap_or_default(),
+                timestamp: record.decided_at.unwrap_or(record.created_at),
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promise(value: Option<&str>) -> Promise {
+        Promise {
+            service_key: "wf-2".into(),
+            completed: value.is_some(),
+            completion_success_value_utf8: value.map(str::to_owned),
+            completion_failure: None,
+        }
+    }
+
+    #[test]
+    fn a_promise_and_the_workflows_state_make_an_approval() {
+        let about = json!({
+            "stepId": "pay", "type": "delete", "platform": "notion", "requestedAt": "1970-01-01T00:00:01Z",
+            "expiresAt": "1970-01-01T01:00:00Z", "riskLevel": "high", "data": {"page_id": "p-7"},
+        });
+        let state = State(serde_json::Map::from_iter([(APPROVAL.to_owned(), about)]));
+        let pending = record(&promise(None), &state, Time(600_000)).unwrap();
+        assert_eq!((pending.status, pending.time_remaining), (ApprovalStatus::Pending, 3_000_000));
+        assert_eq!(pending.action, "delete on notion: step pay");
+        let rejected =
+            record(&promise(Some(r#"{"approved":false,"by":"ada","reason":"no"}"#)), &state, Time(0)).unwrap();
+        assert_eq!((rejected.status, rejected.reason.as_deref()), (ApprovalStatus::Rejected, Some("no")));
+        let other = record(&promise(Some("true")), &state, Time(0)).unwrap();
+        assert_eq!(other.status, ApprovalStatus::Withdrawn, "resolved with something else");
+        assert_eq!(record(&promise(None), &State::default(), Time(0)), None);
+    }
+}

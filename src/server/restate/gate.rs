@@ -1,0 +1,144 @@
+//! Pauses: the gate's state, which services read before each side effect. It holds what is sent later too.
+
+use serde_json::{Value, json};
+
+use super::contract::{ALL, GATE, HELD, State, WORKFLOW};
+use super::queue::actions;
+use super::{RestateBackend, unsupported};
+use crate::server::backend::{ChangeContext, Refusal};
+use crate::server::effects::{answer, effect, summed, who};
+use crate::wire::{ChangeAnswer, EffectKind, Pause, PauseRequest, PauseScope};
+
+/// Where the pauses in force are listed; `paused` beside it says that there are some.
+const PAUSES: &str = "pauses";
+
+/// The pauses a gate's state has. One that is closed without saying by whom is a pause all the same.
+fn pauses_of(state: &State) -> Vec<Pause> {
+    let listed = state.0.get(PAUSES).and_then(|list| serde_json::from_value::<Vec<Pause>>(list.clone()).ok());
+    let closed = state.0.get("paused").and_then(Value::as_bool).unwrap_or(false);
+    match listed.filter(|list| !list.is_empty()) {
+        Some(list) => list,
+        None if closed => vec![Pause {
+            scope: PauseScope::Queue,
+            owner: state.text("by").unwrap_or("somebody at the gate").to_owned(),
+            reason: state.text("reason").map(str::to_owned),
+            since: state.time("since").unwrap_or_default(),
+        }],
+        None => Vec::new(),
+    }
+}
+
+/// A gate's state with these pauses; what else it holds stays.
+fn with_pauses(mut state: State, pauses: &[Pause]) -> State {
+    for key in ["paused", "by", "reason", "since", PAUSES] {
+        state.0.remove(key);
+    }
+    if let Some(first) = pauses.first() {
+        state.0.insert("paused".into(), json!(true));
+        state.0.insert("by".into(), json!(first.owner));
+        state.0.insert("since".into(), json!(first.since));
+        if let Some(reason) = &first.reason {
+            state.0.insert("reason".into(), json!(reason));
+        }
+        state.0.insert(PAUSES.into(), json!(pauses));
+    }
+    state
+}
+
+impl RestateBackend {
+    /// Pauses in force; none when no gate is registered, because nothing could hold.
+    pub(super) async fn gate_pauses(&self) -> Result<Vec<Pause>, Refusal> {
+        self.ensure_known()?;
+        Ok(pauses_of(&self.admin.state(GATE, ALL).await?))
+    }
+
+    pub(super) async fn close_gate(&self, scope: PauseScope, cx: &ChangeContext) -> Result<ChangeAnswer, Refusal> {
+        self.ensure_service(GATE).await?;
+        let _turn = self.gate_turn.lock().await;
+        let state = self.admin.state(GATE, ALL).await?;
+        let mut pauses = pauses_of(&state);
+        if let Some(held) = pauses.iter().find(|pause| pause.scope == scope) {
+            let words = format!("already paused by {} since {}", held.owner, held.since);
+            return Ok(answer(EffectKind::AlreadySo, words, vec![]));
+        }
+        let pause = Pause { scope, owner: who(cx), reason: cx.reason.clone(), since: self.now() };
+        pauses.push(pause.clone());
+        self.admin.set_state(GATE, ALL, &with_pauses(state, &pauses)).await?;
+        let held = self.seen(|| async { Ok(self.gate_pauses().await?.contains(&pause).then_some(())) }).await?;
+        let Some(()) = held else {
+            return Ok(answer(EffectKind::Accepted, self.not_seen("the pause"), vec![]));
+        };
+        let unmarked = self.known().seen.unmarked();
+        let items = unmarked.iter().map(|name| {
+            let why = "it does not say that it keeps to the contract, and may go on";
+            effect((*name).to_owned(), EffectKind::Unsupported, Some(why.into()))
+        });
+        let words = match scope {
+            PauseScope::All => "paused: nothing is accepted here, and services hold before each side effect",
+            PauseScope::Queue => "paused: services hold before each side effect, what is sent later too",
+        };
+        self.log_change(words, cx);
+        let items: Vec<_> = items.collect();
+        match items.is_empty() {
+            true => Ok(answer(EffectKind::Applied, words.into(), items)),
+            false => Ok(summed(items, words.into())),
+        }
+    }
+
+    pub(super) async fn open_gate(&self, request: PauseRequest, cx: &ChangeContext) -> Result<ChangeAnswer, Refusal> {
+        if request.slow_start {
+            return Err(unsupported("Restate starts everything at once: resume without --slow-start"));
+        }
+        self.ensure_service(GATE).await?;
+        let _turn = self.gate_turn.lock().await;
+        let state = self.admin.state(GATE, ALL).await?;
+        let pauses = pauses_of(&state);
+        let stays = |pause: &Pause| request.scope == PauseScope::Queue && pause.scope == PauseScope::All;
+        let left: Vec<Pause> = pauses.iter().filter(|pause| stays(pause)).cloned().collect();
+        if left.len() == pauses.len() {
+            return Ok(answer(EffectKind::AlreadySo, "not paused".into(), vec![]));
+        }
+        self.admin.set_state(GATE, ALL, &with_pauses(state, &left)).await?;
+        let opened = self.seen(|| async { Ok((self.gate_pauses().await? == left).then_some(())) }).await?;
+        let Some(()) = opened else {
+            return Ok(answer(EffectKind::Accepted, self.not_seen("the end of the pause"), vec![]));
+        };
+        if left.is_empty() {
+            // What it held is tried at once, not when its next try would be due.
+            self.nudge(HELD, &format!("(target_service_name = '{WORKFLOW}' or {})", actions())).await?;
+        }
+        let words = match left.first() {
+            Some(pause) => format!("still paused by {} since {}", pause.owner, pause.since),
+            None => "goes on".to_owned(),
+        };
+        self.log_change(&words, cx);
+        Ok(answer(EffectKind::Applied, words, vec![]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Time;
+
+    fn pause(scope: PauseScope) -> Pause {
+        Pause { scope, owner: "ada".into(), reason: Some("incident 42".into()), since: Time(1000) }
+    }
+
+    #[test]
+    fn pauses_come_back_and_the_rest_of_the_state_stays() {
+        let kept = State(serde_json::Map::from_iter([("note".to_owned(), json!("ours"))]));
+        let both = [pause(PauseScope::Queue), pause(PauseScope::All)];
+        let state = with_pauses(kept.clone(), &both);
+        assert_eq!(state.0["paused"], true);
+        assert_eq!(state.text("reason"), Some("incident 42"));
+        assert_eq!(pauses_of(&state), both);
+        assert_eq!(with_pauses(state, &[]), kept);
+    }
+
+    #[test]
+    fn a_gate_closed_by_somebody_else_is_a_pause() {
+        let state = State(serde_json::Map::from_iter([("paused".to_owned(), json!(true))]));
+        assert_eq!(pauses_of(&state)[0].owner, "somebody at the gate");
+    }
+}

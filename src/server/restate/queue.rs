@@ -1,0 +1,253 @@
+//! The queue: what the invocations of the contract's services are to the queue's verbs.
+
+use serde::Deserialize;
+
+use super::admin::list;
+use super::contract;
+use super::invocation::{COLUMNS, Invocation, WAITING};
+use super::{RestateBackend, unsupported};
+use crate::server::backend::{Answer, ChangeContext, QueueOps, Refusal};
+use crate::wire::*;
+
+/// Waiting longer than this is stuck, unless told otherwise.
+const STUCK_MS: u64 = 600_000;
+/// Items of a view unless the caller says otherwise.
+const PAGE: u64 = 1000;
+/// Taken out by an operator: Restate's own words.
+const REMOVED: &str = "completion_failure in ('[409] Cancelled','[409] killed')";
+/// Runs again under another id, which takes its place.
+const RESTARTED: &str = "id in (select restarted_from from sys_invocation where restarted_from is not null)";
+
+/// Which invocations are actions.
+pub(super) fn actions() -> String {
+    let types = list(ActionType::ALL.iter().map(|kind| kind.as_str()));
+    format!("target_service_name in ({}) and target_handler_name in ({types})", contract::services())
+}
+
+/// The condition for a view.
+fn of_view(filter: &QueueFilter, now: Time) -> String {
+    let mut sql = actions();
+    let mut and = |words: String| {
+        sql.push_str(" and ");
+        sql.push_str(&words);
+    };
+    if let Some(platform) = filter.platform {
+        and(format!("target_service_name = '{}'", contract::service_of(platform)));
+    }
+    let mut since = "created_at";
+    match filter.view {
+        QueueView::Queued => and(WAITING.into()),
+        QueueView::Stuck => {
+            let age = std::time::Duration::from_millis(filter.older_than.unwrap_or(STUCK_MS));
+            and(WAITING.into());
+            and(format!("created_at < {}", moment(now.minus(age))));
+            // What is meant for later is not stuck.
+            and(format!("(status <> 'scheduled' or scheduled_start_at < {})", moment(now)));
+        }
+        QueueView::Executing => and("status = 'running'".into()),
+        QueueView::Failed => {
+            and(format!("(status = 'paused' or (completion_failure is not null and not ({REMOVED})))"));
+            and(format!("not ({RESTARTED})"));
+            since = "coalesce(completed_at, modified_at)";
+        }
+        QueueView::Removed => {
+            and(REMOVED.into());
+            and(format!("not ({RESTARTED})"));
+            since = "completed_at";
+        }
+    }
+    if let Some(from) = filter.since {
+        and(format!("{since} >= {}", moment(from)));
+    }
+    sql
+}
+
+/// A moment in SQL.
+pub(super) fn moment(at: Time) -> String {
+    format!("to_timestamp_millis({})", at.0)
+}
+
+/// What waits, by Restate's state.
+#[derive(Debug, Deserialize)]
+struct Waiting {
+    n: u64,
+    /// Mean of when they were accepted, in seconds since the epoch.
+    mean: f64,
+    oldest: Time,
+}
+
+/// The counts of what waits.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub total: u64,
+    pub mean_age_ms: u64,
+    pub oldest: Option<Time>,
+    pub running: u64,
+}
+
+impl RestateBackend {
+    /// The one query behind `queue status`.
+    pub(super) async fn counts(&self) -> Result<Counts, Refusal> {
+        #[derive(Deserialize)]
+        struct Row {
+            status: String,
+            #[serde(flatten)]
+            waiting: Waiting,
+        }
+        let sql = format!(
+            "select status, count(*) as n, avg(to_unixtime(created_at)) as mean, min(created_at) as oldest \
+             from sys_invocation where {} and status not in ('completed','paused') group by status",
+            actions()
+        );
+        let (mut counts, mut sum) = (Counts::default(), 0.0);
+        for Row { status, waiting } in self.rows::<Row>(&sql).await? {
+            if status == "running" {
+                counts.running = waiting.n;
+                continue;
+            }
+            counts.total += waiting.n;
+            sum += waiting.mean * waiting.n as f64;
+            counts.oldest = Some(counts.oldest.map_or(waiting.oldest, |oldest| oldest.min(waiting.oldest)));
+        }
+        if counts.total > 0 {
+            let mean = Time((sum / counts.total as f64 * 1000.0) as i64);
+            counts.mean_age_ms = u64::try_from(self.now().since(mean).as_millis()).unwrap_or(u64::MAX);
+        }
+        Ok(counts)
+    }
+
+    /// How many items a view has.
+    pub(super) async fn count_of(&self, filter: &QueueFilter) -> Result<u64, Refusal> {
+        #[derive(Deserialize)]
+        struct Row {
+            n: u64,
+        }
+        let sql = format!("select count(*) as n from sys_invocation where {}", of_view(filter, self.now()));
+        Ok(self.rows::<Row>(&sql).await?.first().map_or(0, |row| row.n))
+    }
+
+    async fn page(&self, filter: QueueFilter) -> Result<QueueItems, Refusal> {
+        let now = self.now();
+        let limit = filter.limit.unwrap_or(PAGE);
+        let sql = format!(
+            "select {COLUMNS} from sys_invocation where {} order by created_at limit {limit}",
+            of_view(&filter, now)
+        );
+        let rows: Vec<Invocation> = self.rows(&sql).await?;
+        let full = rows.len() as u64 == limit;
+        let total = if full { self.count_of(&filter).await?.max(limit) } else { rows.len() as u64 };
+        let items: Vec<QueueItem> = rows.iter().filter_map(|row| row.item(now)).collect();
+        Ok(QueueItems { truncated: (items.len() as u64) < total, items, total })
+    }
+
+    /// The invocation of an action.
+    pub(super) async fn find(&self, id: &str) -> Result<Invocation, Refusal> {
+        let found = self.find_all(&[id.to_owned()]).await?.remove(id);
+        found.ok_or_else(|| Refusal::not_found(format!("action `{id}`")))
+    }
+
+    async fn one(&self, id: &str) -> Result<QueueItem, Refusal> {
+        let row = self.find(id).await?;
+        row.item(self.now()).ok_or_else(|| Refusal::not_found(format!("waiting item `{id}`: the action is done")))
+    }
+}
+
+impl QueueOps for RestateBackend {
+    fn submit<'a>(&'a self, actions: Vec<ActionRequest>, _cx: &'a ChangeContext) -> Answer<'a, SubmitAnswer> {
+        Box::pin(self.accept(actions))
+    }
+
+    fn actions(&self, filter: ActionFilter) -> Answer<'_, RecentActions> {
+        Box::pin(self.recent(filter))
+    }
+
+    fn action<'a>(&'a self, id: &'a str) -> Answer<'a, ActionRecord> {
+        Box::pin(self.action_record(id))
+    }
+
+    fn patterns(&self, _filter: ActionFilter) -> Answer<'_, ActionPatterns> {
+        Box::pin(std::future::ready(Err(unsupported(
+            "Restate keeps no index of users and tags, so it cannot say what actions have in common",
+        ))))
+    }
+
+    fn status(&self) -> Answer<'_, QueueStatus> {
+        Box::pin(async move {
+            let counts = self.counts().await?;
+            Ok(QueueStatus {
+                total_queued: counts.total,
+                // Restate has no priorities, and nothing else than normal is accepted.
+                by_priority: ByPriority { normal: counts.total, ..ByPriority::default() },
+                avg_wait_time: counts.mean_age_ms,
+                worker_utilization: None,
+            })
+        })
+    }
+
+    fn listing(&self) -> Answer<'_, QueueListing> {
+        Box::pin(std::future::ready(Err(unsupported(
+            "Restate does not say how long an item will wait; ask for the items of a view instead",
+        ))))
+    }
+
+    fn items(&self, filter: QueueFilter) -> Answer<'_, QueueItems> {
+        Box::pin(self.page(filter))
+    }
+
+    fn item<'a>(&'a self, id: &'a str) -> Answer<'a, QueueItem> {
+        Box::pin(self.one(id))
+    }
+
+    fn remove<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
+        Box::pin(self.remove_item(id, cx))
+    }
+
+    fn clear<'a>(&'a self, request: ClearRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
+        Box::pin(self.clear_items(request, cx))
+    }
+
+    fn restore<'a>(&'a self, request: IdsRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
+        Box::pin(self.run_again(request, QueueView::Removed, cx))
+    }
+
+    fn retry<'a>(&'a self, request: IdsRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
+        Box::pin(self.run_again(request, QueueView::Failed, cx))
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<Pause>> {
+        Box::pin(self.gate_pauses())
+    }
+
+    fn pause<'a>(&'a self, scope: PauseScope, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
+        Box::pin(self.close_gate(scope, cx))
+    }
+
+    fn resume<'a>(&'a self, request: PauseRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
+        Box::pin(self.open_gate(request, cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(view: QueueView) -> QueueFilter {
+        QueueFilter { view, platform: None, since: None, older_than: None, limit: None }
+    }
+
+    #[test]
+    fn stuck_is_old_and_due() {
+        let sql = of_view(&filter(QueueView::Stuck), Time(1_000_000));
+        assert!(sql.contains("created_at < to_timestamp_millis(400000)"), "{sql}");
+        assert!(sql.contains("status <> 'scheduled' or scheduled_start_at < to_timestamp_millis(1000000)"), "{sql}");
+    }
+
+    #[test]
+    fn what_runs_again_is_neither_failed_nor_removed() {
+        for view in [QueueView::Failed, QueueView::Removed] {
+            assert!(of_view(&filter(view), Time(0)).contains("not (id in (select restarted_from"), "{view}");
+        }
+        let narrowed = QueueFilter { platform: Some(Platform::Slack), ..filter(QueueView::Queued) };
+        assert!(of_view(&narrowed, Time(0)).contains("target_service_name = 'Slack'"));
+    }
+}

@@ -1,0 +1,163 @@
+//! A cluster that is away, half there, too new, or says yes and does nothing: clear errors, and no false success.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opsctl::clock::Clock;
+use opsctl::error::Kind;
+use opsctl::http::Url;
+use opsctl::platforms::Endpoints;
+use opsctl::secret::Secret;
+use opsctl::server::backend::Backend;
+use opsctl::server::restate::{Cluster, RestateOptions};
+use opsctl::server::{ServeOptions, Server};
+use opsctl::wire::*;
+use serde_json::json;
+
+use crate::served::{TempDir, output};
+use crate::stub::{Manners, Stub};
+use crate::world::ada;
+
+/// An id as Restate makes them.
+const WAITS: &str = "inv_1bTz3BmNHTvS1Nn1TlhLcbNBt1xA63sGqT";
+
+fn options(admin: Vec<Url>) -> RestateOptions {
+    RestateOptions { admin, ingress: None, token: None, patience: Duration::from_millis(200) }
+}
+
+async fn backend(stub: &Stub) -> (Arc<dyn Backend>, Server, TempDir) {
+    let folder = TempDir::new("engine-stub");
+    let cluster = Cluster::connect(options(vec![stub.url.clone()])).await.expect("a cluster");
+    let serve = ServeOptions {
+        data_dir: folder.path().join("data"),
+        environment: "staging".into(),
+        endpoints: Endpoints::default(),
+        env: std::collections::BTreeMap::new(),
+        sandbox: false,
+        clock: Clock::system(),
+        hosts: Vec::new(),
+        http_limits: None,
+        from_backup: None,
+    };
+    let server = Server::open_over(serve, Some(cluster)).expect("a server");
+    (server.state().backend.clone(), server, folder)
+}
+
+/// What connecting fails with: kind, cause.
+async fn refused(manners: Manners) -> (Kind, String) {
+    let stub = Stub::start(manners).await;
+    let fault = Cluster::connect(options(vec![stub.url.clone()])).await.expect_err("no cluster to use");
+    (fault.kind, fault.causes.join("; "))
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_used_is_refused_with_the_reason() {
+    let (kind, cause) = refused(Manners { version: "1.9.0", ..Manners::default() }).await;
+    assert_eq!(kind, Kind::Failed);
+    assert_eq!(cause, "Restate 1.9.0 is newer than what can be served: this opsctl knows 1.7 up to but not 1.8");
+    let (kind, cause) = refused(Manners { sql: false, ..Manners::default() }).await;
+    assert_eq!(kind, Kind::Unreachable);
+    assert!(cause.contains("a query: HTTP 500: partition 0 is not available yet"), "{cause}");
+    let (kind, cause) = refused(Manners { html: true, ..Manners::default() }).await;
+    assert_eq!(kind, Kind::Unreachable);
+    assert!(cause.contains("something else than JSON: Welcome to the proxy"), "{cause}");
+    let (_, cause) = refused(Manners { token: Some("right"), ..Manners::default() }).await;
+    assert!(cause.contains("HTTP 401") && cause.contains("RESTATE_AUTH_TOKEN"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_token_is_sent_and_the_second_address_stands_in() {
+    let stub = Stub::start(Manners { token: Some("right"), ..Manners::default() }).await;
+    let dead = "http://127.0.0.1:1".parse().expect("a URL");
+    let token = Some(Secret::new("right"));
+    let cluster = Cluster::connect(RestateOptions { token, ..options(vec![dead, stub.url.clone()]) }).await;
+    assert_eq!(cluster.expect("a cluster").version(), "1.7.12");
+}
+
+#[tokio::test]
+async fn what_is_accepted_and_never_happens_is_not_called_done() {
+    let stub = Stub::start(Manners { applies: false, ..Manners::default() }).await;
+    stub.knows(json!({
+        "id": WAITS, "target_service_name": "Trello", "target_handler_name": "create", "status": "backing-off",
+        "created_at": "2026-11-30T01:51:57.482Z",
+    }));
+    let (backend, _server, _folder) = backend(&stub).await;
+    let queues = backend.queues().expect("queues");
+
+    let paused = queues.pause(PauseScope::All, &ada()).await.expect("an answer");
+    assert_eq!(paused.effect, EffectKind::Accepted);
+    assert_eq!(paused.message, "Restate accepted the pause, and 200ms later it cannot be seen yet");
+    assert!(queues.pauses().await.expect("pauses").is_empty());
+
+    let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(vec![WAITS.into()]) };
+    let cleared = queues.clear(request, &ada()).await.expect("an answer");
+    assert_eq!((cleared.effect, cleared.items[0].effect), (EffectKind::Accepted, EffectKind::Accepted));
+    assert!(cleared.message.starts_with("0 of 1 items are out of the queue"), "{}", cleared.message);
+    assert_eq!(stub.changes(), ["set Gate", "cancel 1", "kill 1"]);
+
+    stub.be(|manners| manners.applies = true);
+    let paused = queues.pause(PauseScope::All, &ada()).await.expect("an answer");
+    assert_eq!(paused.effect, EffectKind::Applied);
+}
+
+#[tokio::test]
+async fn a_cluster_that_goes_away_or_half_comes_back_is_an_error_each_time() {
+    let stub = Stub::start(Manners::default()).await;
+    let (backend, _server, _folder) = backend(&stub).await;
+    let queues = backend.queues().expect("queues");
+    assert_eq!(queues.status().await.expect("a status").total_queued, 0);
+
+    stub.be(|manners| manners.sql = false);
+    let refusal = queues.status().await.expect_err("no SQL");
+    assert_eq!(refusal.code, ErrorCode::ServiceDown);
+    let refusal = queues.pause(PauseScope::Queue, &ada()).await.expect_err("no SQL");
+    assert_eq!(refusal.code, ErrorCode::ServiceDown);
+    assert!(stub.changes().is_empty(), "nothing is changed that cannot be looked at");
+
+    stub.be(|manners| (manners.sql, manners.html) = (true, true));
+    let refusal = queues.status().await.expect_err("no JSON");
+    assert!(refusal.message.contains("something else than JSON"), "{}", refusal.message);
+    stub.be(|manners| manners.html = false);
+    assert!(queues.status().await.is_ok(), "it is back");
+}
+
+#[tokio::test]
+async fn what_cannot_be_served_says_so_by_name() {
+    let stub = Stub::start(Manners::default()).await;
+    let (backend, _server, _folder) = backend(&stub).await;
+    let table = backend.capabilities();
+    assert_eq!(table["limits"].support, Support::Unavailable);
+    assert!(table["limits"].caveat.as_deref().is_some_and(|why| why.contains("no service `RateLimit`")));
+    assert_eq!(table["circuits"].support, Support::Contract);
+    let limits = backend.limits().expect("limits").list().await.expect_err("nobody keeps them");
+    assert_eq!(limits.code, ErrorCode::Unsupported);
+    let slow = PauseRequest { scope: PauseScope::All, slow_start: true };
+    let refusal = backend.queues().expect("queues").resume(slow, &ada()).await.expect_err("no slow start");
+    assert_eq!(refusal.code, ErrorCode::Unsupported);
+    assert!(backend.metrics().is_none() && backend.backups().is_none());
+}
+
+/// `opsctl serve` with these arguments: exit code and what it said.
+fn serve(folder: &TempDir, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_opsctl"));
+    command.env_clear().env("HOME", folder.path()).args(["serve", "--listen", "127.0.0.1:0", "--engine", "restate"]);
+    let out = output(command.args(arguments));
+    (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serving_over_a_cluster_that_cannot_be_used_ends_with_its_code() {
+    let folder = TempDir::new("engine-serve");
+    let (code, said) = serve(&folder, &["--restate-admin", "http://127.0.0.1:1"]);
+    assert_eq!(code, Some(7), "{said}");
+    assert!(said.starts_with("error: cannot use Restate at http://127.0.0.1:1\n"), "{said}");
+    assert!(said.contains("connection refused") && said.contains("hint: "), "{said}");
+    let stub = Stub::start(Manners { version: "2.0.0", ..Manners::default() }).await;
+    let (code, said) = serve(&folder, &["--restate-admin", stub.url.as_str()]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Restate 2.0.0 is newer"), "{said}");
+    assert_eq!(serve(&folder, &[]).0, Some(2), "an address is needed");
+    assert_eq!(serve(&folder, &["--restate-admin", "ftp://x"]).0, Some(2));
+    assert!(!folder.path().join(".local").exists(), "nothing is left behind");
+}

@@ -1,0 +1,31 @@
+//! One suite for every engine: what the verbs promise has to hold over the native backend and over a real Restate cluster
+//! alike, with the same Trello simulator behind both. And what the Restate backend says when its cluster misbehaves.
+//!
+//! The real cluster runs where `OPSCTL_RESTATE` names a folder with `tests/counterparts/restate` in it and its npm
+//! packages installed.
+
+mod failures;
+mod restate;
+#[path = "../served/mod.rs"]
+mod served;
+mod stub;
+mod suite;
+mod world;
+
+use std::path::PathBuf;
+
+use world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_native_engine_keeps_what_the_verbs_promise() {
+    suite::run(&World::native().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restate_keeps_what_the_verbs_promise() {
+    let Some(folder) = std::env::var_os("OPSCTL_RESTATE").map(PathBuf::from) else {
+        served::note("SKIPPED: the suite over a real Restate: set OPSCTL_RESTATE to a folder that has it");
+        return;
+    };
+    suite::run(&World::restate(&folder).await).await;
+}
