@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::admin::{Repeat, list, quoted};
-use super::invocation::{COLUMNS, End, Invocation};
+use super::invocation::{End, Invocation};
 use super::queue::actions;
 use super::{RestateBackend, unsupported};
 use crate::server::backend::{ChangeContext, Refusal};
@@ -30,9 +30,10 @@ impl RestateBackend {
         let mut found = BTreeMap::new();
         let ids: Vec<&str> = ids.iter().map(String::as_str).filter(|id| is_id(id)).collect();
         let mut parts: Vec<&[&str]> = ids.chunks(BATCH).collect();
+        let columns = if ids.is_empty() { String::new() } else { self.held().await?.columns() };
         while let Some(part) = parts.pop() {
             let wanted = list(part.iter().copied());
-            let sql = format!("select {COLUMNS} from sys_invocation where id in ({wanted}) and {}", actions());
+            let sql = format!("select {columns} from sys_invocation where id in ({wanted}) and {}", actions());
             match self.rows::<Invocation>(&sql).await {
                 Ok(rows) => found.extend(rows.into_iter().map(|row| (row.id.clone(), row))),
                 // One that only looks like an id spoils the whole query: it is alone in the end, and then it is nobody's.
@@ -97,7 +98,7 @@ impl RestateBackend {
         mut found: BTreeMap<String, Invocation>,
         scheduled: bool,
     ) -> Result<Vec<ItemEffect>, Refusal> {
-        // A try that a gate or a circuit refuses ends in a moment, and then the item waits again.
+        // A try that a circuit refuses ends in a moment, and then the item waits again.
         let mut looks = self.few_looks();
         while looks.next().await {
             let running = |row: &&Invocation| row.view() == Some(QueueView::Executing);

@@ -1,8 +1,11 @@
 //! Pauses: the gate's state, which services read before each side effect. It holds what is sent later too.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::contract::{ALL, GATE, HELD, State, WORKFLOW};
+use super::invocation::Held;
 use super::queue::actions;
 use super::{RestateBackend, unsupported};
 use crate::server::backend::{ChangeContext, Refusal};
@@ -11,6 +14,10 @@ use crate::wire::{ChangeAnswer, EffectKind, Pause, PauseRequest, PauseScope};
 
 /// Where the pauses in force are listed; `paused` beside it says that there are some.
 const PAUSES: &str = "pauses";
+
+/// How long after a pause was asked for a try may still have found the gate open: Restate applies what it accepts a moment
+/// later, and its clock is not ours.
+const IN_FORCE_AFTER: Duration = Duration::from_secs(5);
 
 /// The pauses a gate's state has. One that is closed without saying by whom is a pause all the same.
 fn pauses_of(state: &State) -> Vec<Pause> {
@@ -50,6 +57,15 @@ impl RestateBackend {
     pub(super) async fn gate_pauses(&self) -> Result<Vec<Pause>, Refusal> {
         self.ensure_known()?;
         Ok(pauses_of(&self.admin.state(GATE, ALL).await?))
+    }
+
+    /// Since when every try is refused. Nothing is said of services that may not ask the gate.
+    pub(super) async fn held(&self) -> Result<Held, Refusal> {
+        if !self.known().seen.unmarked().is_empty() {
+            return Ok(Held::default());
+        }
+        let pauses = self.gate_pauses().await?;
+        Ok(Held(pauses.iter().map(|pause| pause.since).min().map(|since| since + IN_FORCE_AFTER)))
     }
 
     pub(super) async fn close_gate(&self, scope: PauseScope, cx: &ChangeContext) -> Result<ChangeAnswer, Refusal> {

@@ -17,10 +17,55 @@ pub const COLUMNS: &str = "id, target_service_name, target_handler_name, target_
      last_failure_related_command_name, completion_result, completion_failure, idempotency_key, completion_retention, \
      restarted_from, invoked_by_target";
 
-/// Waiting: for their time, a worker, the next try, or inside a handler.
-pub const WAITING: &str = "status in ('scheduled','pending','ready','backing-off','suspended')";
+/// A try that a closed gate is about to refuse: it waits, although Restate calls it running.
+const AT_THE_GATE: &str = "at-the-gate";
 /// Longest failure text that is shown.
 const FAILURE_MAX: usize = 300;
+
+/// Since when a gate has refused every try that began: those that began later wait, and none of them has an effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held(pub Option<Time>);
+
+impl Held {
+    /// Waiting: for their time, a worker, the next try, inside a handler, or at the gate.
+    pub fn waiting(self) -> String {
+        let states = "status in ('scheduled','pending','ready','backing-off','suspended')";
+        match self.at_the_gate() {
+            Some(held) => format!("({states} or {held})"),
+            None => states.to_owned(),
+        }
+    }
+
+    /// Running, and not about to be refused.
+    pub fn executing(self) -> String {
+        match self.at_the_gate() {
+            Some(held) => format!("status = 'running' and not ({held})"),
+            None => "status = 'running'".to_owned(),
+        }
+    }
+
+    /// The status, with what is at the gate told from what runs.
+    pub fn status(self) -> String {
+        match self.at_the_gate() {
+            Some(held) => format!("case when {held} then '{AT_THE_GATE}' else status end"),
+            None => "status".to_owned(),
+        }
+    }
+
+    /// The columns of an [`Invocation`], with this status.
+    pub fn columns(self) -> String {
+        match self.0 {
+            Some(_) => COLUMNS.replacen(" status,", &format!(" {} as status,", self.status()), 1),
+            None => COLUMNS.to_owned(),
+        }
+    }
+
+    fn at_the_gate(self) -> Option<String> {
+        // What never started has no such time, and is not running either.
+        let since = self.0?;
+        Some(format!("(status = 'running' and coalesce(last_start_at > to_timestamp_millis({}), false))", since.0))
+    }
+}
 
 /// A row of `sys_invocation`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -132,6 +177,7 @@ impl Invocation {
     fn waiting_for(&self, now: Time) -> Option<String> {
         let due = |at: Time| crate::analysis::span(at.since(now));
         match self.status.as_str() {
+            AT_THE_GATE => Some("paused".into()),
             "scheduled" => self.scheduled_start_at.map(|at| format!("its time, {at}")),
             "backing-off" if self.last_failure.as_deref().is_some_and(|words| words.contains(HELD)) => {
                 Some("paused".into())
@@ -239,6 +285,8 @@ pub fn failure(text: &str) -> ActionError {
     let code = match http_status {
         _ if words.contains("onnection refused") || words.contains("onnection reset") => ErrorCode::NetworkError,
         Some(400 | 422) => ErrorCode::ValidationError,
+        // Trello answers so when the key is good and the object is not for it.
+        Some(401) if words.contains("permission") => ErrorCode::PermissionDenied,
         Some(401) => ErrorCode::AuthError,
         Some(403) => ErrorCode::PermissionDenied,
         Some(404) => ErrorCode::NotFound,
@@ -286,6 +334,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_gate_is_about_to_refuse_waits() {
+        let open = Held::default();
+        assert_eq!((open.executing().as_str(), open.columns().as_str()), ("status = 'running'", COLUMNS));
+        let held = Held(Some(Time(5000)));
+        assert!(held.waiting().contains("last_start_at > to_timestamp_millis(5000)"), "{}", held.waiting());
+        assert!(held.columns().contains(", case when (status = 'running' and "), "{}", held.columns());
+        assert!(held.columns().contains("else status end as status, created_at"), "{}", held.columns());
+        let item = row(json!({"status": AT_THE_GATE})).item(Time(0)).unwrap();
+        assert_eq!((item.state, item.waiting_for.as_deref()), (QueueView::Queued, Some("paused")));
+    }
+
+    #[test]
     fn an_item_says_what_it_waits_for_and_failed_with() {
         let backing_off = row(json!({
             "status": "backing-off", "retry_count": 4, "next_retry_at": "2026-11-30T01:52:07.016Z",
@@ -309,6 +369,8 @@ mod tests {
         let text = "[500 Internal] error when trying to connect to the server: Connection refused (os error 111)";
         assert_eq!(failure(text).code, ErrorCode::NetworkError);
         assert_eq!(failure("[400] invalid page").code, ErrorCode::ValidationError);
+        assert_eq!(failure("[401] 401 unauthorized permission requested").code, ErrorCode::PermissionDenied);
+        assert_eq!(failure("[401] 401 invalid key").code, ErrorCode::AuthError);
         assert_eq!(failure("boom").code, ErrorCode::UnknownError);
     }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::admin::list;
 use super::contract;
-use super::invocation::{COLUMNS, Invocation, WAITING};
+use super::invocation::{Held, Invocation};
 use super::{RestateBackend, unsupported};
 use crate::server::backend::{Answer, ChangeContext, QueueOps, Refusal};
 use crate::wire::*;
@@ -25,7 +25,7 @@ pub(super) fn actions() -> String {
 }
 
 /// The condition for a view.
-fn of_view(filter: &QueueFilter, now: Time) -> String {
+fn of_view(filter: &QueueFilter, now: Time, held: Held) -> String {
     let mut sql = actions();
     let mut and = |words: String| {
         sql.push_str(" and ");
@@ -36,15 +36,15 @@ fn of_view(filter: &QueueFilter, now: Time) -> String {
     }
     let mut since = "created_at";
     match filter.view {
-        QueueView::Queued => and(WAITING.into()),
+        QueueView::Queued => and(held.waiting()),
         QueueView::Stuck => {
             let age = std::time::Duration::from_millis(filter.older_than.unwrap_or(STUCK_MS));
-            and(WAITING.into());
+            and(held.waiting());
             and(format!("created_at < {}", moment(now.minus(age))));
             // What is meant for later is not stuck.
             and(format!("(status <> 'scheduled' or scheduled_start_at < {})", moment(now)));
         }
-        QueueView::Executing => and("status = 'running'".into()),
+        QueueView::Executing => and(held.executing()),
         QueueView::Failed => {
             and(format!("(status = 'paused' or (completion_failure is not null and not ({REMOVED})))"));
             and(format!("not ({RESTARTED})"));
@@ -94,9 +94,11 @@ impl RestateBackend {
             #[serde(flatten)]
             waiting: Waiting,
         }
+        // By its place: `status` in a grouping is the column's, not the expression's.
         let sql = format!(
-            "select status, count(*) as n, avg(to_unixtime(created_at)) as mean, min(created_at) as oldest \
-             from sys_invocation where {} and status not in ('completed','paused') group by status",
+            "select {} as status, count(*) as n, avg(to_unixtime(created_at)) as mean, min(created_at) as oldest \
+             from sys_invocation where {} and status not in ('completed','paused') group by 1",
+            self.held().await?.status(),
             actions()
         );
         let (mut counts, mut sum) = (Counts::default(), 0.0);
@@ -122,16 +124,18 @@ impl RestateBackend {
         struct Row {
             n: u64,
         }
-        let sql = format!("select count(*) as n from sys_invocation where {}", of_view(filter, self.now()));
+        let condition = of_view(filter, self.now(), self.held().await?);
+        let sql = format!("select count(*) as n from sys_invocation where {condition}");
         Ok(self.rows::<Row>(&sql).await?.first().map_or(0, |row| row.n))
     }
 
     async fn page(&self, filter: QueueFilter) -> Result<QueueItems, Refusal> {
-        let now = self.now();
+        let (now, held) = (self.now(), self.held().await?);
         let limit = filter.limit.unwrap_or(PAGE);
         let sql = format!(
-            "select {COLUMNS} from sys_invocation where {} order by created_at limit {limit}",
-            of_view(&filter, now)
+            "select {} from sys_invocation where {} order by created_at limit {limit}",
+            held.columns(),
+            of_view(&filter, now, held)
         );
         let rows: Vec<Invocation> = self.rows(&sql).await?;
         let full = rows.len() as u64 == limit;
@@ -237,7 +241,7 @@ mod tests {
 
     #[test]
     fn stuck_is_old_and_due() {
-        let sql = of_view(&filter(QueueView::Stuck), Time(1_000_000));
+        let sql = of_view(&filter(QueueView::Stuck), Time(1_000_000), Held::default());
         assert!(sql.contains("created_at < to_timestamp_millis(400000)"), "{sql}");
         assert!(sql.contains("status <> 'scheduled' or scheduled_start_at < to_timestamp_millis(1000000)"), "{sql}");
     }
@@ -245,9 +249,12 @@ mod tests {
     #[test]
     fn what_runs_again_is_neither_failed_nor_removed() {
         for view in [QueueView::Failed, QueueView::Removed] {
-            assert!(of_view(&filter(view), Time(0)).contains("not (id in (select restarted_from"), "{view}");
+            assert!(
+                of_view(&filter(view), Time(0), Held::default()).contains("not (id in (select restarted_from"),
+                "{view}"
+            );
         }
         let narrowed = QueueFilter { platform: Some(Platform::Slack), ..filter(QueueView::Queued) };
-        assert!(of_view(&narrowed, Time(0)).contains("target_service_name = 'Slack'"));
+        assert!(of_view(&narrowed, Time(0), Held::default()).contains("target_service_name = 'Slack'"));
     }
 }
