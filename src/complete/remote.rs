@@ -11,7 +11,8 @@ use crate::sandbox::{Place, Record};
 use crate::secret::Secret;
 use crate::settings::{ContextKind, CredentialSource, Settings, parse_url, read_secret_file};
 use crate::wire::{
-    ApprovalFilter, ApprovalStatus, CircuitState, KeyView, QueueFilter, QueueView, WorkflowFilter, WorkflowStatus,
+    ApprovalFilter, ApprovalStatus, CircuitState, KeyState, KeyView, QueueFilter, QueueView, WorkflowFilter,
+    WorkflowStatus,
 };
 
 /// What it says; `None` when it is not there, not in time, or only with somebody's help.
@@ -101,7 +102,11 @@ async fn offered(values: Values, orchestrator: &Orchestrator) -> anyhow::Result<
         }
         Values::Keys => {
             let keys = orchestrator.idempotency_keys(KeyView::All, MOST).await?.keys;
-            keys.into_iter().map(|key| offer(key.key, format!("{}, {} prevented", key.state, key.prevented))).collect()
+            let words = |state: KeyState, prevented: Option<u64>| match prevented {
+                Some(prevented) => format!("{state}, {prevented} prevented"),
+                None => format!("{state}"),
+            };
+            keys.into_iter().map(|key| offer(key.key, words(key.state, key.prevented))).collect()
         }
         Values::Backups => {
             let backups = orchestrator.backups().await?.backups;
