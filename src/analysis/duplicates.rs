@@ -59,14 +59,23 @@ pub struct Duplicates {
     pub duplicates: Vec<Duplicate>,
     /// All writes by platform and type.
     pub rows: Vec<Row>,
+    /// What keys did; it is not known of one platform, since the lines about keys name none.
+    #[serde(flatten)]
+    pub keys: Option<Keys>,
+    /// Writes that do not say what their parameters are: whether they repeat is not known.
+    pub unknown: u64,
+}
+
+/// What idempotency keys did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keys {
     /// Submissions that were the same again and did not run.
     pub prevented: u64,
     /// Submissions whose key stood for something else.
     pub collisions: u64,
     /// Submissions whose key ends in a moment: such a key prevents nothing.
     pub useless_keys: u64,
-    /// Writes that do not say what their parameters are: whether they repeat is not known.
-    pub unknown: u64,
 }
 
 struct Done {
@@ -80,11 +89,11 @@ struct Done {
 /// Gathers writes.
 #[derive(Default)]
 pub struct Gather {
+    /// Only writes to this platform.
+    on: Option<Platform>,
     done: HashMap<(Platform, String, String), Done>,
     rows: BTreeMap<(Platform, String), (u64, u64)>,
-    prevented: u64,
-    collisions: u64,
-    useless_keys: u64,
+    keys: Keys,
     unknown: u64,
 }
 
@@ -94,13 +103,14 @@ impl Question for Gather {
     fn take(&mut self, line: &Line<'_>) {
         if line.get("component").as_deref() == Some("idempotency") {
             let message = line.get("message").unwrap_or_default();
-            self.prevented += u64::from(message.starts_with("Duplicate prevented"));
-            self.collisions += u64::from(message.starts_with("Collision"));
-            self.useless_keys += u64::from(message.contains("ends in a moment"));
+            self.keys.prevented += u64::from(message.starts_with("Duplicate prevented"));
+            self.keys.collisions += u64::from(message.starts_with("Collision"));
+            self.keys.useless_keys += u64::from(message.contains("ends in a moment"));
             return;
         }
         let Some(attempt) = attempt(line).filter(|a| a.error.is_none() && a.kind != "query") else { return };
-        let Some(platform) = attempt.platform else { return };
+        let on = |platform: &Platform| self.on.is_none_or(|on| on == *platform);
+        let Some(platform) = attempt.platform.filter(on) else { return };
         let kind = attempt.kind.into_owned();
         let row = self.rows.entry((platform, kind.clone())).or_default();
         row.0 += 1;
@@ -129,6 +139,11 @@ impl Question for Gather {
 }
 
 impl Gather {
+    /// Gathers writes to one platform, or to all.
+    pub fn on(platform: Option<Platform>) -> Gather {
+        Gather { on: platform, ..Gather::default() }
+    }
+
     /// The answer.
     pub fn finish(self) -> Duplicates {
         let mut duplicates: Vec<Duplicate> = self
@@ -154,9 +169,7 @@ impl Gather {
         Duplicates {
             duplicates,
             rows: rows.collect(),
-            prevented: self.prevented,
-            collisions: self.collisions,
-            useless_keys: self.useless_keys,
+            keys: self.on.is_none().then_some(self.keys),
             unknown: self.unknown,
         }
     }
@@ -195,6 +208,18 @@ mod tests {
             (3, true, &["a".to_owned(), "b".into()][..])
         );
         assert_eq!((answer.rows[0].succeeded, answer.rows[0].duplicates, answer.unknown), (5, 2, 1));
-        assert_eq!((answer.prevented, answer.collisions, answer.useless_keys), (1, 1, 0));
+        assert_eq!(answer.keys, Some(Keys { prevented: 1, collisions: 1, useless_keys: 0 }));
+    }
+
+    #[test]
+    fn of_one_platform_it_is_not_known_what_keys_did() {
+        let mut gather = Gather::on(Some(Platform::Notion));
+        for platform in ["notion", "trello"] {
+            let line = json!({"timestamp": "2026-11-20T10:00:00.000Z", "component": "executor", "level": "info",
+                "message": "Action executed", "platform": platform, "actionId": "a", "type": "create"});
+            take_json(&mut gather, &line);
+        }
+        let answer = gather.finish();
+        assert_eq!((answer.rows.len(), answer.rows[0].platform, answer.keys), (1, Platform::Notion, None));
     }
 }

@@ -48,6 +48,8 @@ pub struct Fallbacks {
 /// Gathers fallbacks and how they ended.
 #[derive(Default)]
 pub struct Gather {
+    /// Only actions of this platform.
+    of: Option<Platform>,
     pairs: BTreeMap<(Platform, Platform), StoodIn>,
     waiting: HashMap<String, (Platform, Platform)>,
     executed: u64,
@@ -60,10 +62,12 @@ impl Question for Gather {
         if line.get("component").as_deref() == Some("fallback") {
             self.stood_in(line);
         } else if let Some(attempt) = attempt(line).filter(|attempt| attempt.error.is_none()) {
-            self.executed += 1;
-            let Some(pair) = self.waiting.get(attempt.action.as_ref()).copied() else { return };
             // Who did it tells whether it was the one that stood in.
-            if attempt.platform == Some(pair.1) {
+            let pair =
+                self.waiting.get(attempt.action.as_ref()).filter(|pair| attempt.platform == Some(pair.1)).copied();
+            let whose = pair.map_or(attempt.platform, |pair| Some(pair.0));
+            self.executed += u64::from(self.of.is_none_or(|of| whose == Some(of)));
+            if let Some(pair) = pair {
                 self.waiting.remove(attempt.action.as_ref());
                 if let Some(stood_in) = self.pairs.get_mut(&pair) {
                     stood_in.succeeded += 1;
@@ -74,6 +78,11 @@ impl Question for Gather {
 }
 
 impl Gather {
+    /// Gathers what became of one platform's actions, or of all.
+    pub fn of(platform: Option<Platform>) -> Gather {
+        Gather { of: platform, ..Gather::default() }
+    }
+
     fn stood_in(&mut self, line: &Line<'_>) {
         let message = line.get("message").unwrap_or_default();
         // `notion is away (SERVICE_DOWN); trello stands in`
@@ -103,6 +112,7 @@ impl Gather {
     /// The answer.
     pub fn finish(self) -> Fallbacks {
         let mut pairs: Vec<StoodIn> = self.pairs.into_values().collect();
+        pairs.retain(|pair| self.of.is_none_or(|of| pair.from == of));
         pairs.sort_by_key(|pair| std::cmp::Reverse(pair.count));
         let done: u64 = pairs.iter().map(|pair| pair.succeeded).sum();
         Fallbacks {
@@ -119,20 +129,26 @@ mod tests {
     use super::*;
     use crate::analysis::lines::feed;
 
+    const LINES: &str = r#"{"timestamp":"2026-11-20T10:00:00.000Z","component":"fallback","level":"warn","message":"notion is away (SERVICE_DOWN); trello stands in","platform":"notion","actionId":"a"}
+        {"timestamp":"2026-11-20T10:00:01.000Z","component":"executor","level":"info","message":"Action executed","platform":"trello","actionId":"a"}
+        {"timestamp":"2026-11-20T10:00:02.000Z","component":"executor","level":"info","message":"Action executed","platform":"notion","actionId":"b"}
+        {"timestamp":"2026-11-20T10:05:00.000Z","component":"fallback","level":"warn","message":"x","errorCode":"CIRCUIT_OPEN","to":"trello","platform":"notion","actionId":"c"}"#;
+
     #[test]
     fn who_stood_in_why_and_whether_it_worked() {
-        let mut gather = Gather::default();
-        feed(
-            &mut gather,
-            r#"{"timestamp":"2026-11-20T10:00:00.000Z","component":"fallback","level":"warn","message":"notion is away (SERVICE_DOWN); trello stands in","platform":"notion","actionId":"a"}
-               {"timestamp":"2026-11-20T10:00:01.000Z","component":"executor","level":"info","message":"Action executed","platform":"trello","actionId":"a"}
-               {"timestamp":"2026-11-20T10:00:02.000Z","component":"executor","level":"info","message":"Action executed","platform":"notion","actionId":"b"}
-               {"timestamp":"2026-11-20T10:05:00.000Z","component":"fallback","level":"warn","message":"x","errorCode":"CIRCUIT_OPEN","to":"trello","platform":"notion","actionId":"c"}"#,
-        );
+        for of in [None, Some(Platform::Notion)] {
+            let mut gather = Gather::of(of);
+            feed(&mut gather, LINES);
+            let answer = gather.finish();
+            assert_eq!((answer.total, answer.executed, answer.share), (2, 2, Some(0.5)));
+            let [pair] = &answer.pairs[..] else { panic!("{answer:?}") };
+            assert_eq!((pair.from, pair.to, pair.count, pair.succeeded), (Platform::Notion, Platform::Trello, 2, 1));
+            assert_eq!(pair.causes, BTreeMap::from([(ErrorCode::ServiceDown, 1), (ErrorCode::CircuitOpen, 1)]));
+        }
+        // What the one that stood in did was not its own.
+        let mut gather = Gather::of(Some(Platform::Trello));
+        feed(&mut gather, LINES);
         let answer = gather.finish();
-        assert_eq!((answer.total, answer.executed, answer.share), (2, 2, Some(0.5)));
-        let [pair] = &answer.pairs[..] else { panic!("{answer:?}") };
-        assert_eq!((pair.from, pair.to, pair.count, pair.succeeded), (Platform::Notion, Platform::Trello, 2, 1));
-        assert_eq!(pair.causes, BTreeMap::from([(ErrorCode::ServiceDown, 1), (ErrorCode::CircuitOpen, 1)]));
+        assert_eq!((answer.pairs.len(), answer.executed, answer.share), (0, 0, None));
     }
 }

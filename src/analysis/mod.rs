@@ -13,6 +13,7 @@ pub mod changes;
 pub mod conditions;
 pub mod copies;
 pub mod duplicates;
+pub mod ended;
 pub mod errors;
 pub mod failures;
 pub mod fallbacks;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use memchr::memchr;
@@ -12,13 +13,15 @@ use super::files::{Family, Open};
 use super::groups::Groups;
 use super::json::{self, Value};
 use super::layout::{Log, Part};
-use super::query::{Judge, Query};
+use super::merge;
+use super::query::{Judge, Query, Values};
 use super::read::{Forward, Stretch};
 use super::scan::{Account, Found, Scan};
 use crate::wire::Time;
 
-/// From this size on two threads share a file.
-const LARGE: u64 = 64 * 1024 * 1024;
+/// From this size on two threads share a file, piece by piece.
+const LARGE: u64 = if cfg!(test) { 64 << 10 } else { 64 << 20 };
+const PIECE: u64 = if cfg!(test) { 48 << 10 } else { 32 << 20 };
 
 /// Different values a thread keeps to itself, and their bytes.
 const APART: (usize, usize) = (4096, 256 * 1024);
@@ -56,6 +59,13 @@ impl Sources {
             }
             Err(error) => self.unread.push(Unread { path: path.to_owned(), error }),
         }
+    }
+
+    /// Takes over what another part was read from.
+    pub(super) fn add(&mut self, other: Sources) {
+        self.files.extend(other.files);
+        self.unread.extend(other.unread);
+        self.account += other.account;
     }
 }
 
@@ -136,40 +146,49 @@ fn newest_of(family: &Family, query: &Query, limit: usize, sources: &mut Sources
     lines
 }
 
-/// Every line that a query lets through, part by part, oldest file first. `keys` are values that `each` finds in
-/// [`Found::values`] at the places that it is handed.
+/// Every line that a query lets through, oldest file first; those of several parts in the order of time. `keys` are values
+/// that `each` finds in [`Found::values`] at the places that it is handed.
 pub fn each(
     log: &Log,
     query: &Query,
     keys: &[&str],
     each: &mut dyn FnMut(&[usize], Found<'_>) -> ControlFlow<()>,
 ) -> Sources {
-    let mut sources = Sources::default();
-    let mut ended = false;
-    for part in &log.parts {
-        let query = within(query, part);
-        let before = sources.files.len();
-        for path in part.family.files.iter().rev() {
-            if ended {
-                break;
+    let [part] = log.parts.as_slice() else {
+        let judge = Judge::new(query, keys);
+        let places: Vec<usize> = keys.iter().filter_map(|key| judge.place(key)).collect();
+        return merge::in_order(log, query, &mut |line| {
+            let mut values = Values::new();
+            // It was read before, so it can be read.
+            match judge.read(line, &mut values) {
+                Ok(()) => each(&places, Found { bytes: line, values: &values }),
+                Err(_) => ControlFlow::Continue(()),
             }
-            sources.look(path, |open| {
-                let mut scan = scan(&query, keys, &[]);
-                let places: Vec<usize> = keys.iter().filter_map(|key| scan.place(key)).collect();
-                let mut visit = |found: Found<'_>| {
-                    let next = each(&places, found);
-                    ended = next.is_break();
-                    next
-                };
-                match open {
-                    Open::File(file, end) => scan.forwards(&file, 0..end, &mut visit)?,
-                    Open::Stream(from) => scan.stream(from, &mut visit)?,
-                }
-                Ok(scan.account)
-            });
+        });
+    };
+    let mut sources = Sources::default();
+    let query = within(query, part);
+    let mut ended = false;
+    for path in part.family.files.iter().rev() {
+        if ended {
+            break;
         }
-        sources.files[before..].reverse();
+        sources.look(path, |open| {
+            let mut scan = scan(&query, keys, &[]);
+            let places: Vec<usize> = keys.iter().filter_map(|key| scan.place(key)).collect();
+            let mut visit = |found: Found<'_>| {
+                let next = each(&places, found);
+                ended = next.is_break();
+                next
+            };
+            match open {
+                Open::File(file, end) => scan.forwards(&file, 0..end, &mut visit)?,
+                Open::Stream(from) => scan.stream(from, &mut visit)?,
+            }
+            Ok(scan.account)
+        });
     }
+    sources.files.reverse();
     sources
 }
 
@@ -229,7 +248,8 @@ pub fn group(log: &Log, query: &Query, key: &str) -> (Groups, Sources) {
     (groups.into_inner().unwrap_or_else(PoisonError::into_inner), sources)
 }
 
-/// Counts in one file; two threads share a large one.
+/// Counts in one file. Two threads share a large one: whoever has done a piece takes the next, so that both are busy to
+/// the end, whatever else the machine does.
 fn count_file(open: Open, query: &Query, path: &[String], groups: &Mutex<Groups>) -> io::Result<Account> {
     let (file, end) = match open {
         Open::Stream(from) => return count(query, path, groups, |scan, each| scan.stream(from, each)),
@@ -239,10 +259,27 @@ fn count_file(open: Open, query: &Query, path: &[String], groups: &Mutex<Groups>
     if end < LARGE {
         return range(0..end);
     }
-    let middle = line_after(&file, end / 2, end)?;
+    // A window is looked for by bisection in each piece, so there are no more of them than it takes.
+    let pieces = if query.since.is_some() || query.until.is_some() { 2 } else { end.div_ceil(PIECE) };
+    let begin = |piece: u64| match piece {
+        0 => Ok(0),
+        piece if piece == pieces => Ok(end),
+        piece => line_after(&file, end / pieces * piece, end),
+    };
+    let next = AtomicU64::new(0);
+    let work = || -> io::Result<Account> {
+        let mut account = Account::default();
+        loop {
+            let piece = next.fetch_add(1, Ordering::Relaxed);
+            if piece >= pieces {
+                return Ok(account);
+            }
+            account += range(begin(piece)?..begin(piece + 1)?)?;
+        }
+    };
     let (first, second) = std::thread::scope(|threads| {
-        let second = threads.spawn(|| range(middle..end));
-        (range(0..middle), second.join())
+        let second = threads.spawn(work);
+        (work(), second.join())
     });
     let mut account = first?;
     account += second.map_err(|_| io::Error::other("the counting thread ended early"))??;

@@ -50,7 +50,8 @@ impl Log {
 const EVERYTHING: [&str; 2] = ["combined", "app"];
 const ERRORS: &str = "error";
 /// What it writes beside them: tries of actions, their figures, events, what was given up, what fallbacks kept.
-const BESIDE: [&str; 5] = ["executions", "metrics", "events", "failed-operations", "fallback_log"];
+const BESIDE: [&str; 5] = ["executions", FIGURES, "events", "failed-operations", "fallback_log"];
+const FIGURES: &str = "metrics";
 
 /// A log of a folder; `None` when the folder has none of that name in either layout.
 pub fn log(folder: &Path, name: LogName) -> io::Result<Option<Log>> {
@@ -77,4 +78,9 @@ pub fn log(folder: &Path, name: LogName) -> io::Result<Option<Log>> {
         }
         _ => None,
     })
+}
+
+/// The application's own file of figures, an action that ended in each line; `None` when the folder has none.
+pub fn figures(folder: &Path) -> io::Result<Option<Log>> {
+    Ok(files::discover(folder)?.into_iter().find(|family| family.name == FIGURES).map(Log::from))
 }

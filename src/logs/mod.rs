@@ -3,7 +3,7 @@
 //!
 //! [`read`] cuts blocks at line ends, [`json`] walks a line once, [`query`] proves what is asked, [`scan`] passes over
 //! what cannot fit, [`files`] finds the files, [`layout`] knows which log they are, [`ask`] puts questions to all of a
-//! log's files, [`groups`] counts by a value. The module's tests compare every answer with the obvious implementation.
+//! log's files, [`merge`] puts several logs together, [`groups`] counts by a value. The module's tests compare every answer with the obvious implementation.
 
 pub mod ask;
 mod csv;
@@ -11,6 +11,7 @@ pub mod files;
 pub mod groups;
 pub mod json;
 pub mod layout;
+mod merge;
 pub mod page;
 pub mod query;
 pub mod read;

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use memchr::{memchr, memrchr};
 
 /// Bytes read at once.
-pub const BLOCK: usize = 256 * 1024;
+pub const BLOCK: usize = 128 * 1024;
 /// A longer line is not read. The blocks leave out those that are longer by a block or more and count them; what is in
 /// between is the caller's to leave out.
 pub const LINE_MAX: usize = if cfg!(test) { 1 << 20 } else { 16 << 20 };

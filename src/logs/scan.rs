@@ -52,8 +52,6 @@ impl AddAssign for Account {
 pub struct Found<'l> {
     /// The line, without its newline.
     pub bytes: &'l [u8],
-    /// Where it begins.
-    pub offset: u64,
     /// Its values, by the places of the scan's judge.
     pub values: &'l [Option<Value<'l>>],
 }
@@ -333,7 +331,7 @@ impl<'q> Scan<'q> {
             return ControlFlow::Continue(());
         }
         match self.judge.verdict(line, values) {
-            Verdict::Fits => each(Found { bytes: line, offset, values }),
+            Verdict::Fits => each(Found { bytes: line, values }),
             Verdict::Undated => {
                 account.undated += 1;
                 ControlFlow::Continue(())

@@ -214,14 +214,22 @@ impl Output {
     /// A note for the person, on stderr, unless `-q`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.say(&format!("{}\n", shown(text)));
+            self.say(&self.folded(&shown(text), 0));
         }
+    }
+
+    /// Lines for stderr, each broken between words where a terminal would break it anywhere.
+    fn folded(&self, text: &str, hang: usize) -> String {
+        let lines = text.trim_end_matches('\n').split('\n');
+        let width = self.stderr.width.unwrap_or(usize::MAX);
+        lines.flat_map(|line| folded(line, width, hang)).map(|line| line + "\n").collect()
     }
 
     /// A warning, on stderr, also with `-q`.
     pub fn warn(&self, text: &str) {
-        let label = self.stderr.paint("warning:", Tone::Warn);
-        self.say(&format!("{label} {}\n", shown(text)));
+        const LABEL: &str = "warning:";
+        let text = self.folded(&format!("{LABEL} {}", shown(text)), 0);
+        self.say(&text.replacen(LABEL, &self.stderr.paint(LABEL, Tone::Warn), 1));
     }
 
     /// An error in its three parts, on stderr; one JSON object with `-o json` and `-o jsonl`.
@@ -230,7 +238,7 @@ impl Output {
         if self.format.is_json() {
             return self.say(&explained.to_json());
         }
-        let text = shown(&explained.to_text());
+        let text = self.folded(&shown(&explained.to_text()), 4);
         let text = match text.strip_prefix("error:") {
             Some(rest) => format!("{}{rest}", self.stderr.paint("error:", Tone::Bad)),
             None => text,

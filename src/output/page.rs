@@ -88,21 +88,33 @@ impl<'a> Page<'a> {
     }
 }
 
-/// A text as lines of at most this width, broken between words; those after the first begin with so many spaces.
+/// A text as lines of at most this width, broken between words; those after the first begin with so many spaces. What
+/// stands in backquotes is to be pasted, and is not broken.
 pub fn folded(text: &str, width: usize, hang: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let mut line = String::new();
-    for word in text.split_inclusive(' ') {
-        if !line.trim().is_empty() && line.chars().count() + word.trim_end().chars().count() > width {
-            lines.push(line.trim_end().to_owned());
-            line = " ".repeat(hang);
+    let (mut line, mut word, mut quoted) = (String::new(), String::new(), false);
+    for piece in text.split_inclusive(' ') {
+        word.push_str(piece);
+        quoted ^= piece.matches('`').count() % 2 == 1;
+        if quoted {
+            continue;
         }
-        if word != " " || lines.is_empty() || !line.trim().is_empty() {
-            line.push_str(word);
-        }
+        fold(&mut lines, &mut line, &std::mem::take(&mut word), width, hang);
     }
+    fold(&mut lines, &mut line, &word, width, hang);
     lines.push(line.trim_end().to_owned());
     lines
+}
+
+/// Puts a word behind the others of a line, or into a new one.
+fn fold(lines: &mut Vec<String>, line: &mut String, word: &str, width: usize, hang: usize) {
+    if !line.trim().is_empty() && line.chars().count() + word.trim_end().chars().count() > width {
+        lines.push(line.trim_end().to_owned());
+        *line = " ".repeat(hang);
+    }
+    if word != " " || lines.is_empty() || !line.trim().is_empty() {
+        line.push_str(word);
+    }
 }
 
 /// Text of others as a terminal may be given it: what would command it (colours, titles, the bell) is shown instead.
@@ -154,5 +166,9 @@ mod tests {
         let narrow = folded(text, 41, 6);
         assert_eq!(narrow, ["  would send PATCH /v1/pages/1f0c  `A", "      title`  (same title)  undo: restore"]);
         assert_eq!(folded("a-word-that-does-not-fit x", 10, 2), ["a-word-that-does-not-fit", "  x"]);
+        assert_eq!(
+            folded("then run `opsctl queue status`, or wait", 20, 2),
+            ["then run", "  `opsctl queue status`,", "  or wait"]
+        );
     }
 }

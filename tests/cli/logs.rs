@@ -249,6 +249,9 @@ fn the_applications_own_files_are_one_log() {
     assert_eq!(ask("logs errors -o json").json()["total"], 3, "the application's own file of errors");
     let count = |line: &str| ask(line).json()["lines"].as_array().unwrap().len();
     assert_eq!((count("logs fallback -o json"), count("logs executor notion -o json")), (1, 5));
+    let flow = ask("logs search -o jsonl").stdout;
+    let flow: Vec<_> = flow.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).collect();
+    assert_eq!(found["lines"].as_array(), Some(&flow), "in the order of time there too");
     let streamed = ask("logs search --platform notion -o jsonl");
     assert_eq!(streamed.stdout.lines().count(), 5);
     let counted = ask("logs search --group-by level -o json").json();
@@ -257,4 +260,45 @@ fn the_applications_own_files_are_one_log() {
     let retries = ask("analyze retries --since 2025-10-17T00:00:00Z -o json").json();
     let tries: Vec<_> = retries["attempts"].as_array().unwrap().iter().map(|row| row["tries"].clone()).collect();
     assert_eq!(tries, [1, 1], "{retries}");
+}
+
+#[test]
+fn the_applications_own_figures_stand_in_for_metrics_that_nobody_recorded() {
+    let world = world();
+    world.write(
+        "config/config.toml",
+        &format!("{}[contexts.here.logs]\ndirectory = {:?}\n", world.read("config/config.toml"), world.path("app")),
+    );
+    let now = jiff::Timestamp::now();
+    let line = |minutes: i64, status: &str, retries: u32| {
+        let at = now - jiff::SignedDuration::from_mins(minutes);
+        format!(
+            "{{\"timestamp\":\"{at:.3}\",\"actionType\":\"create_task\",\"platform\":\"notion\",\"status\":\"{status}\",\
+             \"duration\":200,\"retryCount\":{retries},\"metadata\":{{\"error\":\"rate_limited\"}}}}\n"
+        )
+    };
+    let foreign = "{\"actionType\":\"send\",\"platform\":\"gmail\",\"status\":\"success\"}\n";
+    // Yesterday's is in the window before; one on the way is no end.
+    let lines = [line(1600, "success", 0), line(9, "success", 2), line(8, "retry", 1), line(7, "failure", 3)];
+    world.write("app/metrics.jsonl", &(lines.concat() + foreign));
+
+    let asked = world.line("metrics performance --context here -o json").run().code(7);
+    assert!(asked.stderr.contains("does not answer: this is from its log"), "{asked:?}");
+    assert!(asked.stderr.contains("1 line of other platforms, types or states"), "{asked:?}");
+    let found = asked.json();
+    let (current, before) = (&found["current"], &found["previous"]);
+    assert_eq!(
+        (&current["totalActions"], &current["succeeded"], &current["retried"]),
+        (&2.into(), &1.into(), &2.into())
+    );
+    assert_eq!((&before["totalActions"], &current["avgExecutionTime"]), (&1.into(), &200.0.into()));
+    assert!(current["avgQueueTime"].is_null(), "how long they waited is not in it: {found}");
+    let rows = world.line("metrics actions --context here --accept-stale -o json").run().code(0).json();
+    assert_eq!((&rows["rows"][0]["retries"], &rows["rows"][0]["byError"]["RATE_LIMITED"]), (&5.into(), &1.into()));
+
+    // What it does not tell is not made up.
+    for line in ["metrics requests", "report monthly --month this", "analyze capacity"] {
+        let refused = world.line(&format!("{line} --context here")).run().stdout("").code(7);
+        assert!(refused.stderr.contains("and no record of it is in"), "{line}: {refused:?}");
+    }
 }

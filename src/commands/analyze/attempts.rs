@@ -76,7 +76,7 @@ impl Drawn for Retries {
         page.table(&table)?;
         page.blank()?;
         for advice in &self.advice {
-            page.line(&advice.text)?;
+            page.folded(&advice.text, 0)?;
             if let Some(command) = &advice.command {
                 page.line(format_args!("  {command}"))?;
             }
@@ -102,14 +102,19 @@ pub struct FallbacksArgs {
     #[arg(long, value_name = "TIME", default_value = "7d")]
     since: Since,
 
+    /// Only from this platform
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<PlatformArg>,
+
     #[command(flatten)]
     log: LogArgs,
 }
 
 pub(super) async fn fallbacks(app: &App, args: FallbacksArgs) -> anyhow::Result<Outcome> {
     let asked = args.log.find(app, LogName::Application, &args.since).await?;
-    let filter = asked.filter(None, &[FILTER]);
-    asked.answer(app, &filter, fallbacks::Gather::default(), fallbacks::Gather::finish).await
+    // The lines of the one that stood in are looked at too.
+    let (gather, filter) = (fallbacks::Gather::of(args.platform.map(|p| p.0)), asked.filter(None, &[FILTER]));
+    asked.answer(app, &filter, gather, fallbacks::Gather::finish).await
 }
 
 /// The runbook's alert: more than this share of what was done.
@@ -121,7 +126,8 @@ impl Drawn for Fallbacks {
         let done = text::counted(self.executed, "action", "actions");
         let fallbacks = text::counted(self.total, "fallback", "fallbacks");
         let alert = if self.share.is_some_and(|share| share > SHARE_LIMIT) { "WARN  " } else { "" };
-        page.line(format_args!("{alert}{fallbacks}; {share} of {done} that were done (alert above 20% in an hour)"))?;
+        let line = format!("{alert}{fallbacks}; {share} of {done} that were done (alert above 20% in an hour)");
+        page.folded(&line, 0)?;
         page.blank()?;
         let mut table = Table::new(&["FROM", "TO", ">TIMES", ">SUCCEEDED", "CAUSES", "FIRST", "LAST"]);
         for pair in &self.pairs {
@@ -190,7 +196,7 @@ impl Drawn for Refused {
         let mut table = Table::new(&[
             "PLATFORM",
             ">REFUSED",
-            ">ACTIONS",
+            ">ACTIONS HIT",
             ">BUSIEST MINUTE",
             "AT",
             ">WORST MINUTE",

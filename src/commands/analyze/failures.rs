@@ -86,7 +86,7 @@ impl Report for Grouped {
         if failures.total == 0 {
             return Ok(());
         }
-        page.line(self.headline())?;
+        page.folded(&self.headline(), 0)?;
         page.blank()?;
         let heading = match failures.group_by {
             GroupBy::Error => "ERROR",

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Drawn, LogArgs, values};
 use crate::analysis::attempts::FILTER;
-use crate::analysis::duplicates::{self, Duplicates};
+use crate::analysis::duplicates::{self, Duplicates, Keys};
 use crate::analysis::queries::{Gather, Queries};
 use crate::app::App;
 use crate::commands::args::PlatformArg;
@@ -111,14 +111,18 @@ pub struct DuplicatesArgs {
     #[arg(long, value_name = "TIME", default_value = "7d")]
     since: Since,
 
+    /// Only this platform
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<PlatformArg>,
+
     #[command(flatten)]
     log: LogArgs,
 }
 
 pub(super) async fn duplicates(app: &App, args: DuplicatesArgs) -> anyhow::Result<Outcome> {
     let asked = args.log.find(app, LogName::Application, &args.since).await?;
-    let filter = asked.filter(None, &[]);
-    asked.answer(app, &filter, duplicates::Gather::default(), |gather| Counted(gather.finish())).await
+    let (gather, filter) = (duplicates::Gather::on(args.platform.map(|p| p.0)), asked.filter(None, &[]));
+    asked.answer(app, &filter, gather, |gather| Counted(gather.finish())).await
 }
 
 /// List what was done twice
@@ -133,6 +137,10 @@ pub struct LogDuplicatesArgs {
     #[arg(long, value_name = "TIME", default_value = "24h")]
     since: Since,
 
+    /// Only this platform
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<PlatformArg>,
+
     #[command(flatten)]
     log: LogArgs,
 }
@@ -140,8 +148,8 @@ pub struct LogDuplicatesArgs {
 /// `opsctl logs duplicates`: the same question, each named.
 pub(in crate::commands) async fn listed(app: &App, args: LogDuplicatesArgs) -> anyhow::Result<Outcome> {
     let asked = args.log.find(app, LogName::Application, &args.since).await?;
-    let filter = asked.filter(None, &[]);
-    asked.answer(app, &filter, duplicates::Gather::default(), |gather| Listed(gather.finish())).await
+    let (gather, filter) = (duplicates::Gather::on(args.platform.map(|p| p.0)), asked.filter(None, &[]));
+    asked.answer(app, &filter, gather, |gather| Listed(gather.finish())).await
 }
 
 /// Counts by platform and type.
@@ -219,15 +227,20 @@ impl Drawn for Listed {
 }
 
 fn nothing(found: &Duplicates) -> Option<&'static str> {
-    let kept = found.prevented + found.collisions + found.useless_keys;
-    (found.rows.is_empty() && kept == 0).then_some("Nothing was written to a platform in the window.")
+    let idle = found.keys.is_none_or(|keys| keys == Keys::default());
+    (found.rows.is_empty() && idle).then_some("Nothing was written to a platform in the window.")
 }
 
 /// What idempotency keys did.
 fn prevented(found: &Duplicates, page: &mut Page<'_>) -> io::Result<()> {
-    page.pair("Prevented", text::count(found.prevented))?;
-    page.pair("Collisions", text::count(found.collisions))?;
-    page.pair("Keys that prevent nothing", text::count(found.useless_keys))?;
+    match found.keys {
+        Some(keys) => {
+            page.pair("Prevented", text::count(keys.prevented))?;
+            page.pair("Collisions", text::count(keys.collisions))?;
+            page.pair("Keys that prevent nothing", text::count(keys.useless_keys))?;
+        }
+        None => page.line("What keys prevented is told of all platforms only: leave out --platform.")?,
+    }
     if found.unknown > 0 {
         page.pair("Writes whose parameters are not recorded", text::count(found.unknown))?;
     }

@@ -129,7 +129,7 @@ impl Report for Errors {
         }
         page.table(&table)?;
         page.blank()?;
-        page.line(self.counts())?;
+        page.folded(&self.counts(), 2)?;
         draw_causes(page, &causes(&log.errors))
     }
 

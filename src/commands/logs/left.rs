@@ -42,6 +42,6 @@ pub(in crate::commands) async fn left(app: &App, error: anyhow::Error) -> anyhow
     let Some(folder) = logs.parent().map(PathBuf::from) else { return Err(error) };
     match Recorded::look(&folder, app.now())? {
         Some(recorded) => Ok(Left { recorded, folder, why: explained.message }),
-        None => Err(error),
+        None => Err(place::because(error, format!("and no record of it is in {}", folder.display()))),
     }
 }

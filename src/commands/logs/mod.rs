@@ -7,6 +7,7 @@ mod grouped;
 mod idempotency;
 pub(super) mod left;
 pub(super) mod lines;
+pub(super) mod own;
 pub(super) mod place;
 mod security;
 mod stale;

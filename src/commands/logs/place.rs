@@ -21,6 +21,9 @@ use crate::sandbox;
 use crate::settings::{ContextKind, format_duration};
 use crate::wire::{LineFilter, LogName, LogRecord, LogSource, Time};
 
+/// Between the moment a question is put and its answer.
+const ASKED_WITHIN: Duration = Duration::from_secs(60);
+
 /// How long an orchestrator whose files were read may take to say that it is there.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 
@@ -144,6 +147,11 @@ pub(in crate::commands) fn no_files(app: &App, error: anyhow::Error) -> anyhow::
         Some(folder) => format!("and no log of it is in {}", folder.display()),
         None => format!("and the context `{}` does not say where its log files are", context.name),
     };
+    self::because(error, because)
+}
+
+/// A fault with one more reason.
+pub(super) fn because(error: anyhow::Error, because: String) -> anyhow::Error {
     match error.downcast::<Fault>() {
         Ok(fault) => fault.because(because).into(),
         Err(error) => error,
@@ -253,7 +261,9 @@ pub(in crate::commands) fn told(source: &LogSource, place: &Place, filter: &Line
         text.push_str(&format!(", last written {} ago", format_duration(age)));
     }
     text.push_str(&filter.since.map(|t| format!(", since {t}")).unwrap_or_default());
-    text.push_str(&filter.until.map(|t| format!(", until {t}")).unwrap_or_default());
+    // A question that goes up to now does not say so.
+    let until = filter.until.filter(|until| now.since(*until) > ASKED_WITHIN || *until > now);
+    text.push_str(&until.map(|t| format!(", until {t}")).unwrap_or_default());
     if let (Some(oldest), Some(since)) = (source.oldest, filter.since)
         && oldest > since
     {

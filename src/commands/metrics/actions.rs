@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::analysis::span;
 use crate::app::{App, StaleArgs, WatchArgs};
 use crate::commands::args::PlatformArg;
-use crate::commands::logs::left::left;
+use crate::commands::logs::own::figures;
 use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table};
@@ -55,12 +55,12 @@ pub(super) async fn actions(app: &App, args: ActionsArgs) -> anyhow::Result<Outc
         })
         .await
     };
-    let left = match asked.await {
-        Err(error) => left(app, error).await?,
+    let error = match asked.await {
+        Err(error) => error,
         answered => return answered,
     };
-    let window = super::window_since(&args.since, app.now())?;
-    app.emit(&Counts { counts: left.recorded.breakdown(window, platform)?, window, by_type })?;
+    let (left, window) = figures(app, error, |now| super::window_since(&args.since, now)).await?;
+    app.emit(&Counts { counts: left.breakdown(window, platform)?, window, by_type })?;
     Ok(left.end(app, args.stale))
 }
 

@@ -10,7 +10,7 @@ use crate::analysis::performance::{Comparison, Unit, compare};
 use crate::analysis::span;
 use crate::app::{App, StaleArgs, WatchArgs};
 use crate::commands::args::PlatformArg;
-use crate::commands::logs::left::left;
+use crate::commands::logs::own::figures;
 use crate::commands::text;
 use crate::error::Outcome;
 use crate::output::{Page, Report, Table, percent};
@@ -52,12 +52,12 @@ pub(super) async fn performance(app: &App, args: PerformanceArgs) -> anyhow::Res
         })
         .await
     };
-    let left = match asked.await {
-        Err(error) => left(app, error).await?,
+    let error = match asked.await {
+        Err(error) => error,
         answered => return answered,
     };
-    let window = super::window_since(&args.since, app.now())?;
-    app.emit(&Beside { performance: left.recorded.performance(window, platform)?, window })?;
+    let (left, window) = figures(app, error, |now| super::window_since(&args.since, now)).await?;
+    app.emit(&Beside { performance: left.performance(window, platform)?, window })?;
     Ok(left.end(app, args.stale))
 }
 

@@ -136,11 +136,11 @@ impl Document {
     /// On a terminal: the tables, and the words around them.
     pub fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         page.heading(&self.title)?;
-        self.lead.iter().try_for_each(|text| page.line(text))?;
+        self.lead.iter().try_for_each(|text| page.folded(text, 0))?;
         for section in &self.sections {
             page.blank()?;
             page.heading(&section.heading)?;
-            section.text.iter().try_for_each(|text| page.line(text))?;
+            section.text.iter().try_for_each(|text| page.folded(text, 0))?;
             if let Some(grid) = section.rows() {
                 let mut table = Table::new(grid.headings);
                 grid.rows.iter().for_each(|row| table.row(row));

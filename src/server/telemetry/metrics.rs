@@ -99,6 +99,12 @@ impl Metrics {
         Ok((Metrics { pending: Mutex::default(), store: Mutex::new(store) }, aside))
     }
 
+    /// Metrics without a file, kept since a moment.
+    pub(super) fn in_memory(since: Time) -> anyhow::Result<Metrics> {
+        let (store, _) = Store::open(Path::new(":memory:"), since)?;
+        Ok(Metrics { pending: Mutex::default(), store: Mutex::new(store) })
+    }
+
     /// Opens `metrics.db` only to look.
     pub(super) fn look(data_dir: &Path) -> anyhow::Result<Metrics> {
         let store = Store::look(&data_dir.join(FILE))?;

@@ -42,7 +42,7 @@ use metrics::Metrics;
 
 pub use crate::analysis::histogram::{Histogram, MAX_RELATIVE_ERROR};
 pub use log::{Level, LogLine, Part};
-pub use recorded::Recorded;
+pub use recorded::{Gathered, Recorded};
 pub use records::{CallRecord, EndRecord, Gauges};
 
 /// How often metrics are written.
