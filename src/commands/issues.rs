@@ -95,7 +95,7 @@ struct Issues {
 async fn export(app: &App, args: ExportArgs) -> anyhow::Result<Outcome> {
     let paths = args.file.iter().map(DocumentFile::checked).collect::<Result<Vec<_>, _>>()?;
     // The context's log, or the service's.
-    let asked = LogArgs { until: args.until, grep: None, filters: Vec::new(), file: None, stale: args.stale }
+    let asked = LogArgs { until: args.until, stale: args.stale, ..LogArgs::default() }
         .find(app, LogName::Errors, &args.since)
         .await?;
     let gather = Gather::new(asked.since, asked.until, GroupBy::Error);

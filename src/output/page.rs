@@ -164,7 +164,10 @@ mod tests {
         let text = "  would send PATCH /v1/pages/1f0c  `A title`  (same title)  undo: restore";
         assert_eq!(folded(text, 200, 6), [text]);
         let narrow = folded(text, 41, 6);
-        assert_eq!(narrow, ["  would send PATCH /v1/pages/1f0c  `A", "      title`  (same title)  undo: restore"]);
+        assert_eq!(
+            narrow,
+            ["  would send PATCH /v1/pages/1f0c", "      `A title`  (same title)  undo:", "      restore"]
+        );
         assert_eq!(folded("a-word-that-does-not-fit x", 10, 2), ["a-word-that-does-not-fit", "  x"]);
         assert_eq!(
             folded("then run `opsctl queue status`, or wait", 20, 2),

@@ -277,10 +277,10 @@ fn the_applications_own_figures_stand_in_for_metrics_that_nobody_recorded() {
              \"duration\":200,\"retryCount\":{retries},\"metadata\":{{\"error\":\"rate_limited\"}}}}\n"
         )
     };
-    let foreign = "{\"actionType\":\"send\",\"platform\":\"gmail\",\"status\":\"success\"}\n";
+    let foreign = line(6, "success", 0).replace("notion", "gmail");
     // Yesterday's is in the window before; one on the way is no end.
     let lines = [line(1600, "success", 0), line(9, "success", 2), line(8, "retry", 1), line(7, "failure", 3)];
-    world.write("app/metrics.jsonl", &(lines.concat() + foreign));
+    world.write("app/metrics.jsonl", &(lines.concat() + &foreign));
 
     let asked = world.line("metrics performance --context here -o json").run().code(7);
     assert!(asked.stderr.contains("does not answer: this is from its log"), "{asked:?}");

@@ -57,11 +57,23 @@ impl Verb {
 }
 
 /// Which lines a question is put to.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct LogArgs {
     /// Before this; written as --since
     #[arg(long, value_name = "TIME")]
     pub(super) until: Option<Since>,
+
+    /// Only this level: error, warn, info, verbose, debug
+    #[arg(long, value_name = "LEVEL", hide_short_help = true)]
+    pub(super) level: Option<String>,
+
+    /// Only this part: executor, queue, store, circuit
+    #[arg(long, value_name = "PART", hide_short_help = true)]
+    pub(super) component: Option<String>,
+
+    /// Only this workflow
+    #[arg(long, value_name = "WORKFLOW", hide_short_help = true)]
+    pub(super) workflow: Option<String>,
 
     /// Only lines with this text, or /regex/
     #[arg(long, value_name = "TEXT", hide_short_help = true)]
@@ -95,7 +107,9 @@ impl LogArgs {
     pub(super) async fn find(&self, app: &App, log: LogName, since: &Since) -> anyhow::Result<Asked> {
         // First, because it moves the clock to the sandbox's.
         let place = place::find(app, log, self.file.as_deref()).await;
-        let own = LineFilter { grep: self.grep.clone(), filters: self.filters.clone(), ..LineFilter::default() };
+        let simple = lines::conditions(self.level.as_deref(), self.component.as_deref(), self.workflow.as_deref());
+        let filters = simple.chain(self.filters.iter().cloned()).collect();
+        let own = LineFilter { grep: self.grep.clone(), filters, ..LineFilter::default() };
         Query::try_from(&own).map_err(|bad| lines::unreadable(&bad, &self.filters, self.grep.as_deref()))?;
         let now = app.now();
         let since = since.resolve_here(now)?;

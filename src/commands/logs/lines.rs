@@ -485,9 +485,7 @@ fn follow_needs_files(app: &App) -> anyhow::Error {
 /// What is asked of a log in all; a condition that cannot be read is refused with its place.
 pub(super) fn filter(app: &App, about: &About, args: &LineArgs) -> anyhow::Result<LineFilter> {
     let mut filters: Vec<String> = about.filters.iter().map(ToString::to_string).collect();
-    filters.extend(args.level.as_ref().map(|level| format!("level:{}", level.to_lowercase())));
-    filters.extend(args.component.as_ref().map(|part| format!("component:{part}")));
-    filters.extend(args.workflow.as_ref().map(|id| format!("workflowId:{id}")));
+    filters.extend(conditions(args.level.as_deref(), args.component.as_deref(), args.workflow.as_deref()));
     filters.extend(args.filters.iter().cloned());
     let filter = LineFilter {
         limit: args.limit.unwrap_or(about.limit),
@@ -499,6 +497,17 @@ pub(super) fn filter(app: &App, about: &About, args: &LineArgs) -> anyhow::Resul
     };
     Query::try_from(&filter).map_err(|bad| unreadable(&bad, &args.filters, args.grep.as_deref()))?;
     Ok(filter)
+}
+
+/// The conditions behind `--level`, `--component` and `--workflow`.
+pub(in crate::commands) fn conditions<'a>(
+    level: Option<&'a str>,
+    component: Option<&'a str>,
+    workflow: Option<&'a str>,
+) -> impl Iterator<Item = String> + use<'a> {
+    let level = level.map(|level| format!("level:{}", level.to_lowercase()));
+    let component = component.map(|part| format!("component:{part}"));
+    level.into_iter().chain(component).chain(workflow.map(|id| format!("workflowId:{id}")))
 }
 
 /// The fault of a filter that cannot be read, with the text and the place in it.
