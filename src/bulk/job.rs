@@ -104,6 +104,7 @@ impl Job {
             return Ok(Outcome::Done);
         };
         let work = AtPlatforms::new(app.paced().await?, platform);
+        share::begin(app, work.clients(), platform, self.limits.share.share).await;
         let plan = self.plan(&work);
         if let Some(file) = &self.change.save_plan {
             return self.save(app, plan, file).await;

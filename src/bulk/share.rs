@@ -23,14 +23,22 @@ pub async fn within<T>(
     share: Option<f64>,
     work: impl Future<Output = T>,
 ) -> T {
+    begin(app, clients, platform, share).await;
     let (Some(share), Some(pace)) = (share, clients.pace(platform)) else { return work.await };
-    if let Err(error) = take(app, &pace, platform, share).await {
-        pace.take_share(share.max(LEAST));
-        app.note(format!("note: what production has left is not known ({error}); taking that part of the whole"));
-    }
     tokio::select! {
         done = work => done,
         never = follow(app, &pace, platform, share) => match never {},
+    }
+}
+
+/// Takes the share, so that what is said about the pace holds. It is said once when what is left is not known.
+pub async fn begin(app: &App, clients: &Clients, platform: Platform, share: Option<f64>) {
+    let (Some(share), Some(pace)) = (share, clients.pace(platform)) else { return };
+    if let Err(error) = take(app, &pace, platform, share).await
+        && !pace.is_shared()
+    {
+        pace.take_share(share.max(LEAST));
+        app.note(format!("note: what production has left is not known ({error}); taking that part of the whole"));
     }
 }
 

@@ -124,10 +124,9 @@ async fn asked(app: &App, args: &ChangesArgs) -> anyhow::Result<Vec<Change>> {
 
 /// Receipts of this machine for the context in use.
 fn receipts(app: &App, since: Time, until: Time) -> anyhow::Result<Vec<Receipt>> {
-    let mut receipts = app.receipts.list()?;
     let context = &app.settings.context()?.name;
-    receipts.retain(|receipt| receipt.context == *context && (since..until).contains(&receipt.at));
-    Ok(receipts)
+    let wanted = |receipt: &Receipt| receipt.context == *context && receipt.at < until;
+    app.receipts.since(Some(since))?.filter(|receipt| receipt.as_ref().map_or(true, wanted)).collect()
 }
 
 fn of_receipt(receipt: Receipt) -> Change {

@@ -16,7 +16,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use crate::aliases;
 use crate::dashboard::PANELS;
-use crate::guard::Receipts;
+use crate::guard::{Receipt, Receipts};
 use crate::redact::Redactor;
 use crate::runbook::record::Runs;
 use crate::runbook::{Section, SectionId};
@@ -150,9 +150,9 @@ impl Values {
                 .map(|run| offer(&run.id, &format!("{} of {} steps, {}", run.over(), run.steps.len(), run.context)))
                 .collect(),
             Values::Receipts => {
-                let receipts = Receipts::new(&settings.places, Redactor::default()).list()?;
-                let newest = receipts.iter().take(MOST as usize);
-                newest.map(|receipt| offer(&receipt.id, &format!("{} in {}", receipt.title, receipt.context))).collect()
+                let receipts = Receipts::new(&settings.places, Redactor::default()).since(None)?;
+                let of = |receipt: Receipt| offer(&receipt.id, &format!("{} in {}", receipt.title, receipt.context));
+                receipts.take(MOST as usize).map(|receipt| receipt.map(of)).collect::<anyhow::Result<_>>()?
             }
             Values::Panels => PANELS.iter().map(|panel| offer(panel.name, panel.title)).collect(),
             _ => self.asked(settings, started)?,

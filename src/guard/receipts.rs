@@ -1,8 +1,8 @@
 //! The journal, change by change: receipts, and what it takes to go on with an interrupted change or take one back.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::journal::{Event, Fate, Head, Journal, Planned};
+use super::journal::{Event, Fate, Head, Journal, Line, Planned, Reading};
 use super::receipt::{Receipt, ReceiptItem, ReceiptState};
 use crate::engine::canonical::sha256_hex;
 use crate::error::{Fault, Kind};
@@ -92,8 +92,8 @@ impl Receipts {
         let stamp = stamp.strftime("r-%m%d-%H%M").to_string();
         receipt.planned = plan.map(|plan| plan.items);
         let mut opened = None;
-        let head = self.journal.append_made(receipt.at, |file| {
-            receipt.id = free_id(file, &stamp)?;
+        let head = self.journal.append_made(receipt.at, || {
+            receipt.id = self.free_id(&stamp)?;
             let planned = plan.map(|plan| self.keep_plan(&receipt.id, plan)).transpose()?;
             opened = Some(receipt.clone());
             Ok(Event::Opened { change: Box::new(receipt), planned })
@@ -159,19 +159,25 @@ impl Receipts {
 
     /// One by id.
     pub fn read(&self, id: &str) -> anyhow::Result<Receipt> {
-        self.fold()?.remove(id).map(|entry| entry.receipt()).ok_or_else(|| self.unknown(id).into())
+        self.entry(id).map(|entry| entry.receipt())
     }
 
-    /// All of them, newest first.
-    pub fn list(&self) -> anyhow::Result<Vec<Receipt>> {
-        let mut receipts: Vec<Receipt> = self.fold()?.into_values().map(|entry| entry.receipt()).collect();
-        receipts.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
-        Ok(receipts)
+    /// Those that were opened since then, newest first, each read when it is asked for.
+    pub fn since(&self, since: Option<Time>) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Receipt>> + use<>> {
+        let reading = self.journal.read()?;
+        Ok(reading.since(since).into_iter().filter_map(move |id| receipt_of(&reading, &id).transpose()))
+    }
+
+    /// Those that stopped in the middle, newest first.
+    pub fn interrupted(&self) -> anyhow::Result<Vec<Receipt>> {
+        let reading = self.journal.read()?;
+        let unended = reading.unended().into_iter().filter_map(|id| receipt_of(&reading, &id).transpose());
+        unended.filter(|receipt| receipt.as_ref().map_or(true, Receipt::is_interrupted)).collect()
     }
 
     /// A change whose items are recorded one by one. Its plan has to be the one that was approved.
     pub fn record_of<T: DeserializeOwned>(&self, id: &str) -> anyhow::Result<Record<T>> {
-        let entry = self.fold()?.remove(id).ok_or_else(|| self.unknown(id))?;
+        let entry = self.entry(id)?;
         let Some(planned) = &entry.planned else {
             return Err(Fault::new(Kind::Conflict, format!("{id} is one request, not a list of items"))
                 .because("the orchestrator did it as a whole, or not at all")
@@ -199,53 +205,26 @@ impl Receipts {
         Ok(known.collect())
     }
 
-    fn fold(&self) -> anyhow::Result<BTreeMap<String, Entry>> {
-        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        for line in self.journal.lines()? {
-            let at = line.at;
-            match line.event {
-                Event::Begun { .. } | Event::Mended { .. } => {}
-                Event::Opened { change, planned } => {
-                    entries.insert(change.id.clone(), Entry::new(*change, planned));
-                }
-                Event::Intent { receipt, item, before } => {
-                    if let Some(entry) = entries.get_mut(&receipt) {
-                        entry.intents.insert(item, at);
-                        entry.before.extend(before.map(|hash| (item, hash)));
-                    }
-                }
-                Event::Outcome { receipt, item, fate } => {
-                    if let Some(entry) = entries.get_mut(&receipt) {
-                        entry.fates.insert(item, fate);
-                    }
-                }
-                Event::Resumed { receipt, .. } => {
-                    if let Some(entry) = entries.get_mut(&receipt) {
-                        entry.head.state = ReceiptState::Started;
-                        entry.head.error = None;
-                    }
-                }
-                Event::Closed { receipt, state, error, items } => {
-                    if let Some(entry) = entries.get_mut(&receipt) {
-                        entry.head.state = state;
-                        entry.head.error = error;
-                        entry.head.items = items;
-                    }
-                }
-                Event::Undone { receipt, by, items } => {
-                    if let Some(entry) = entries.get_mut(&receipt) {
-                        entry.undone(&by, items);
-                    }
-                }
-            }
-        }
-        Ok(entries)
+    fn entry(&self, id: &str) -> anyhow::Result<Entry> {
+        Entry::of(self.journal.read()?.lines_of(id)?).ok_or_else(|| self.unknown(id).into())
     }
 
     fn unknown(&self, id: &str) -> Fault {
         Fault::new(Kind::NotFound, format!("there is no receipt `{id}`"))
             .because(format!("looked in {}", self.journal.path().display()))
             .hint("list them with `opsctl history`")
+    }
+
+    /// The first id of this minute that no receipt has, and none whose first line is damaged.
+    fn free_id(&self, stamp: &str) -> anyhow::Result<String> {
+        let reading = self.journal.read()?;
+        let mut id = stamp.to_owned();
+        let mut count = 1;
+        while reading.has(&id) || self.plan_file(&id).exists() {
+            count += 1;
+            id = format!("{stamp}-{count}");
+        }
+        Ok(id)
     }
 
     fn plan_file(&self, id: &str) -> PathBuf {
@@ -269,6 +248,41 @@ struct Entry {
 impl Entry {
     fn new(head: Receipt, planned: Option<Planned>) -> Self {
         Entry { head, planned, intents: HashMap::new(), before: HashMap::new(), fates: BTreeMap::new() }
+    }
+
+    /// What its lines come to; `None` without the one that opens it.
+    fn of(lines: Vec<Line>) -> Option<Self> {
+        let mut lines = lines.into_iter();
+        let opened = lines.find_map(|line| match line.event {
+            Event::Opened { change, planned } => Some(Entry::new(*change, planned)),
+            _ => None,
+        });
+        let mut entry = opened?;
+        lines.for_each(|line| entry.add(line));
+        Some(entry)
+    }
+
+    fn add(&mut self, line: Line) {
+        match line.event {
+            Event::Begun { .. } | Event::Mended { .. } | Event::Opened { .. } => {}
+            Event::Intent { item, before, .. } => {
+                self.intents.insert(item, line.at);
+                self.before.extend(before.map(|hash| (item, hash)));
+            }
+            Event::Outcome { item, fate, .. } => {
+                self.fates.insert(item, fate);
+            }
+            Event::Resumed { .. } => {
+                self.head.state = ReceiptState::Started;
+                self.head.error = None;
+            }
+            Event::Closed { state, error, items, .. } => {
+                self.head.state = state;
+                self.head.error = error;
+                self.head.items = items;
+            }
+            Event::Undone { by, items, .. } => self.undone(&by, items),
+        }
     }
 
     fn undone(&mut self, by: &str, items: Option<Vec<usize>>) {
@@ -313,19 +327,9 @@ impl Entry {
     }
 }
 
-/// The first id of this minute that no receipt has.
-fn free_id(file: &mut File, stamp: &str) -> anyhow::Result<String> {
-    let mut text = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.read_to_end(&mut text)?;
-    let is_taken = |id: &str| memchr::memmem::find(&text, format!("\"change\":{{\"id\":\"{id}\"").as_bytes()).is_some();
-    let mut id = stamp.to_owned();
-    let mut count = 1;
-    while is_taken(&id) {
-        count += 1;
-        id = format!("{stamp}-{count}");
-    }
-    Ok(id)
+/// A change that is being read.
+fn receipt_of(reading: &Reading, id: &str) -> anyhow::Result<Option<Receipt>> {
+    Ok(Entry::of(reading.lines_of(id)?).map(|entry| entry.receipt()))
 }
 
 #[cfg(test)]
@@ -357,7 +361,7 @@ mod tests {
     #[test]
     fn receipts_are_numbered_and_private() {
         let (_dir, store) = store();
-        assert_eq!(store.list().unwrap(), vec![]);
+        assert_eq!(store.since(None).unwrap().count(), 0);
         let (first, head) = store.open(Receipt::for_tests(vec![]), None).unwrap();
         let (second, _) = store.open(Receipt::for_tests(vec![]), None).unwrap();
         assert_eq!((first.id.as_str(), second.id.as_str()), ("r-1017-0309", "r-1017-0309-2"));
@@ -367,7 +371,7 @@ mod tests {
         done.items = vec![ReceiptItem::applied("act-1", UndoAction::RestoreItem { id: "act-1".into() })];
         store.close(Time(2), &done).unwrap();
         assert_eq!(store.read(&second.id).unwrap(), done);
-        assert_eq!(store.list().unwrap().len(), 2);
+        assert_eq!(store.since(None).unwrap().count(), 2);
         let mode = std::fs::metadata(store.journal.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         for bad in ["../x", "", "r-9999-9999"] {

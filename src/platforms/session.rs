@@ -13,6 +13,7 @@ use super::clients::{CallEvent, Inner};
 use super::google::Tokens;
 use super::{Credentials, Delivery, Endpoints, Platform, PlatformError};
 use crate::http::{Failure, HeaderMap, HeaderName, HeaderValue, Method, Url, body_holding, clip};
+use crate::redact::Redactor;
 use crate::secret::Secret;
 use crate::wire::{ErrorCode, Time};
 
@@ -266,7 +267,7 @@ impl Session {
                     code: refused.code,
                     message: clip(&message, MESSAGE_LIMIT),
                     http_status: Some(status),
-                    request_id: refused.request_id.map(|id| clip(&id, 100)),
+                    request_id: refused.request_id.map(|id| clip(&self.without_secrets(&id), 100)),
                     retry_after: refused.retry_after,
                     delivery,
                 };
@@ -346,17 +347,10 @@ impl Session {
         Ok((headers, access_token))
     }
 
-    /// The text without any credential in it.
+    /// The text without any credential in it, in whatever spelling.
     fn without_secrets(&self, text: &str) -> String {
-        let mut text = text.to_string();
         let tokens = self.inner.tokens.values();
-        for secret in self.credentials.secrets().iter().chain(&tokens) {
-            let value = secret.expose();
-            if value.len() >= 8 && text.contains(value) {
-                text = text.replace(value, "(hidden)");
-            }
-        }
-        text
+        Redactor::new(self.credentials.secrets().iter().chain(&tokens)).redact(text).into_owned()
     }
 }
 

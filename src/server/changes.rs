@@ -22,6 +22,7 @@ use super::replay::{Keyed, Stored};
 use super::state::ServerState;
 use super::telemetry::{LogLine, Part};
 use super::tokens::{Caller, hash};
+use crate::redact::Redactor;
 use crate::wire::{
     AuditRecord, EffectKind, ErrorCode, HEADER_IDEMPOTENCY_KEY, HEADER_JOURNAL, HEADER_OPERATOR, HEADER_REASON,
     HEADER_TICKET,
@@ -92,7 +93,7 @@ async fn run(state: ServerState, mut parts: Parts, body: Body, next: Next) -> Re
     let caller = parts.extensions.get::<Caller>().cloned();
     let (method, target) = (parts.method.clone(), parts.uri.path().to_owned());
     let prepared = async {
-        let cx = context(&parts.headers, caller.as_ref(), &id).map_err(IntoResponse::into_response)?;
+        let cx = context(&state.redactor, &parts.headers, caller.as_ref(), &id).map_err(IntoResponse::into_response)?;
         let key = idempotency_key(&parts.headers, caller.as_ref()).map_err(IntoResponse::into_response)?;
         Ok::<_, Response>((cx, key, read_body(body, &parts.headers).await?))
     };
@@ -146,14 +147,20 @@ async fn run(state: ServerState, mut parts: Parts, body: Body, next: Next) -> Re
     Response::from_parts(head, Body::from(answer))
 }
 
-/// Who asks, and why, from the credential and the headers.
-pub fn context(headers: &HeaderMap, caller: Option<&Caller>, id: &str) -> Result<ChangeContext, Refusal> {
+/// Who asks, and why, from the credential and the headers; without the secrets that the redactor knows.
+pub fn context(
+    redactor: &Redactor,
+    headers: &HeaderMap,
+    caller: Option<&Caller>,
+    id: &str,
+) -> Result<ChangeContext, Refusal> {
     let text = |name: &str| -> Result<Option<String>, Refusal> {
         let Some(value) = headers.get(name) else { return Ok(None) };
         let text = value.to_str().ok().filter(|t| t.len() <= HEADER_TEXT_MAX).map(percent_decode);
         let text = text.ok_or_else(|| {
             invalid(format!("the header `{name}` must be percent-encoded UTF-8 of at most {HEADER_TEXT_MAX} bytes"))
         })?;
+        let text = redactor.redact(&text).into_owned();
         Ok(Some(text).filter(|t| !t.trim().is_empty()))
     };
     let if_version = match headers.get(header::IF_MATCH).map(|v| v.to_str().unwrap_or_default().trim()) {
@@ -194,8 +201,8 @@ pub async fn note(
         at: state.clock.now(),
         actor: if cx.actor.is_empty() { actor(None) } else { cx.actor.clone() },
         operator: cx.operator.clone(),
-        action,
-        subject,
+        action: state.redactor.redact(&action).into_owned(),
+        subject: subject.map(|subject| state.redactor.redact(&subject).into_owned()),
         outcome,
         reason: cx.reason.clone(),
         ticket: cx.ticket.clone(),
@@ -321,7 +328,7 @@ mod tests {
         let read = |text: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::IF_MATCH, HeaderValue::from_static(text));
-            context(&headers, None, "r").map(|cx| cx.if_version)
+            context(&Redactor::default(), &headers, None, "r").map(|cx| cx.if_version)
         };
         assert_eq!(read("\"7\""), Ok(Some(7)));
         assert_eq!(read("7"), Ok(Some(7)));

@@ -61,7 +61,8 @@ pub async fn gate(State(gate): State<Gate>, mut request: Request, next: Next) ->
         Err(refused) => {
             gate.note(&method, &target, &id, &refused);
             if !access::is_read(&method) {
-                let context = changes::context(&head, refused.caller.as_ref(), &id).unwrap_or_default();
+                let context =
+                    changes::context(&gate.state.redactor, &head, refused.caller.as_ref(), &id).unwrap_or_default();
                 let code = refused.refusal.code;
                 changes::note_refused(&gate.state, &method, &target, &context, code).await;
             }

@@ -139,7 +139,7 @@ impl Server {
                 .context(cannot_open)?,
             ),
         };
-        let log = telemetry.clone();
+        let (log, redactor) = (telemetry.clone(), telemetry.redactor().clone());
         let state = ServerState {
             backend: engine.backend(),
             tokens,
@@ -154,6 +154,7 @@ impl Server {
             hosts,
             http_limits,
             log: Arc::new(move |line| log.log(line)),
+            redactor,
         };
         Ok(Server { state, config, telemetry, engine, rescued, _lock: lock })
     }

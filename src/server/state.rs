@@ -14,6 +14,7 @@ use super::replay::Replays;
 use super::telemetry::LogLine;
 use super::tokens::Tokens;
 use crate::clock::Clock;
+use crate::redact::Redactor;
 use crate::wire::{API_VERSIONS, Role, ServiceInfo, Time};
 
 /// Writes a line to the service's log files.
@@ -48,6 +49,8 @@ pub struct ServerState {
     pub http_limits: Option<bool>,
     /// The service's log.
     pub log: Log,
+    /// Takes the loaded secrets out of what callers say, before it is kept.
+    pub redactor: Redactor,
 }
 
 macro_rules! groups {

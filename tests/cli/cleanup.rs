@@ -5,6 +5,7 @@ use opsctl::sandbox::sim::{Api, Bulk, Fault};
 use serde_json::{Value, json};
 
 use crate::direct::Direct;
+use crate::orchestrator::{Orchestrator, TOKEN};
 
 fn bulk(value: Value) -> Bulk {
     serde_json::from_value(value).unwrap()
@@ -177,4 +178,37 @@ fn ids_that_cannot_be_are_refused_with_the_shape_they_should_have() {
     direct.line("drive delete 1BxiMVs0XRA5nFMdKvBdBZjgmUUqptlbs74OgvE2upms").run().code(5);
     direct.sims.fault(Api::Notion, Fault::Unauthorized).unwrap();
     direct.line(&format!("notion delete {id}")).run().code(4);
+}
+
+#[test]
+fn a_share_is_a_part_of_what_production_leaves() {
+    let (direct, orchestrator) = (Direct::start(), Orchestrator::start("staging"));
+    let config = direct.world.read("config/config.toml");
+    let beside = format!("url = \"http://{}\"\ncredential = {{ env = \"HERE_TOKEN\" }}", orchestrator.address);
+    direct.world.write("config/config.toml", &config.replacen("url = \"http://127.0.0.1:1\"", &beside, 1));
+    let made = direct.sims.fill(Platform::Notion, &bulk(json!({"count": 80, "duplicates": 30}))).unwrap();
+    let line = format!("notion remove-duplicates --database {}", made["database"].as_str().unwrap());
+    let run = |more: &str| direct.line(&format!("{line} {more}")).env("HERE_TOKEN", TOKEN).run();
+    for wrong in ["0", "150%", "half"] {
+        let refused = run(&format!("--share {wrong} --dry-run")).code(2);
+        assert!(refused.stderr.contains("a share is above 0 and at most 1: 0.5, or 50%"), "{refused:?}");
+    }
+    let whole = run("--dry-run").code(0);
+    assert!(whole.stdout.contains("30 items take about 1s at notion's 1000/s"), "{whole:?}");
+    // The small orchestrator uses 60 of 100: half of the rest is a fifth.
+    let shared = run("--share 50% --dry-run").code(0);
+    assert!(shared.stdout.contains("30 items take about 1s at 200/s of notion's 1000/s"), "{shared:?}");
+    // Nobody knows what production leaves: half of the whole, and that is said once.
+    orchestrator.set_down(true);
+    let alone = run("--share 0.5 --dry-run").code(0);
+    assert!(alone.stdout.contains("at 500/s of notion's 1000/s"), "{alone:?}");
+    assert_eq!(alone.stderr.matches("what production has left is not known").count(), 1, "{alone:?}");
+    orchestrator.set_down(false);
+    // A saved plan takes its share when it is executed.
+    run("--save-plan plan").code(0);
+    let apply =
+        |more: &str| direct.line(&format!("apply plan --share 50% {more}")).env("HERE_TOKEN", TOKEN).run().code(0);
+    assert!(apply("--dry-run").stdout.contains("at 200/s of notion's 1000/s"));
+    assert!(apply("--yes").stdout.contains("30 of 30 done"));
+    assert_eq!(direct.writes(Platform::Notion), 30);
 }

@@ -15,6 +15,8 @@ pub struct Direct {
     pub world: World,
     pub sims: Sims,
     pub credentials: BTreeMap<String, String>,
+    /// The time that the simulators live in.
+    pub sims_clock: Clock,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -26,7 +28,9 @@ impl Direct {
     /// The same, with other addresses in the context than the simulators' own.
     pub fn through(change: impl FnOnce(Endpoints) -> Endpoints) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let sims = runtime.block_on(Sims::start(SimOptions::default())).unwrap();
+        let options = SimOptions::default();
+        let sims_clock = options.clock.clone();
+        let sims = runtime.block_on(Sims::start(options)).unwrap();
         let mut config = String::from(
             "[contexts.local]\nurl = \"http://127.0.0.1:1\"\n[contexts.local.pace]\nnotion = 1000\ntrello = 1000\n\
              [contexts.local.platforms]\n",
@@ -36,7 +40,14 @@ impl Direct {
         }
         let world = World::configured(&config);
         let credentials = sims.credentials(&world.path("")).unwrap();
-        Direct { world, sims, credentials, runtime }
+        Direct { world, sims, credentials, sims_clock, runtime }
+    }
+
+    /// What somebody else looks at meanwhile, in the simulators' time.
+    pub fn look(&self, platform: Platform) {
+        let keys = Credentials::from_env(&self.credentials);
+        let clients = Clients::new(self.sims.endpoints(), keys, self.sims_clock.clone());
+        self.runtime.block_on(clients.who_am_i(platform)).unwrap();
     }
 
     /// What somebody else does meanwhile.

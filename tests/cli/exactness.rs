@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use opsctl::clock::Clock;
+use opsctl::guard::SavedPlan;
 use opsctl::platforms::Platform;
+use opsctl::redact::Redactor;
 use opsctl::sandbox::sim::Bulk;
-use opsctl::wire::ActionType;
+use opsctl::wire::{ActionType, Time};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -153,6 +156,35 @@ fn a_plan_of_the_orchestrator_is_executed_while_it_is_the_same() {
         assert!(refused.stderr.contains(says), "{refused:?}");
     }
     assert_eq!(orchestrator.lines().len(), 1);
+}
+
+#[test]
+fn a_plan_that_is_too_old_sends_nothing() {
+    let direct = Direct::start();
+    let file = direct.world.path("plan");
+    let board = direct.credentials["TRELLO_BOARD_ID"].clone();
+    let line = format!("trello archive-duplicates --board {board} --save-plan {}", file.display());
+    direct.line(&line).run().code(0);
+    let now = Clock::system().now();
+    let mut plan = SavedPlan::<Value>::read(&file, "local", "http://127.0.0.1:1", now).unwrap();
+    assert!(plan.expires_at > now);
+    direct.sims.reset_stats();
+    // As it would be half an hour later, or on a machine whose clock is behind.
+    for (created, expires) in [(-1801, -1), (60, 1860)] {
+        (plan.created_at, plan.expires_at) = (Time(now.0 + created * 1000), Time(now.0 + expires * 1000));
+        plan.save(&file, &Redactor::default()).unwrap();
+        for consent in ["--yes", "--dry-run"] {
+            let refused = direct.line(&format!("apply {} {consent}", file.display())).run().code(6);
+            assert!(refused.stderr.contains("caused by: it held from "), "{refused:?}");
+            assert!(
+                refused.stderr.contains("hint: make a new one by repeating the command with --save-plan"),
+                "{refused:?}"
+            );
+        }
+    }
+    let requests: u64 = Platform::ALL.iter().map(|platform| direct.sims.stats_of(*platform).requests).sum();
+    assert_eq!(requests, 0);
+    assert!(direct.line("history").run().code(0).stderr.contains("No changes."));
 }
 
 #[test]

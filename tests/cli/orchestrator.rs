@@ -93,6 +93,7 @@ fn router(inner: Shared) -> Router {
     Router::new()
         .route("/admin/v1", get(info))
         .route("/queue", get(queue))
+        .route("/api/rate-limits", get(limits))
         .route("/admin/v1/pauses", get(pauses).post(pause))
         .route("/admin/v1/pauses/resume", post(resume))
         .route("/admin/v1/queue/items", get(items))
@@ -135,6 +136,13 @@ async fn info(State(inner): State<Shared>) -> Json<Value> {
         "name": "opsctl serve", "version": "0.1.0", "apiMin": 1, "apiMax": 1, "environment": environment,
         "engine": "native", "capabilities": {}, "now": NOW, "startedAt": NOW, "role": "admin",
     }))
+}
+
+/// Notion's limit is used up to three fifths.
+async fn limits() -> Json<Value> {
+    Json(json!([{
+        "platform": "notion", "current": 60, "limit": 100, "window": "10s", "percentage": 60, "resetAt": NOW,
+    }]))
 }
 
 async fn queue(State(inner): State<Shared>) -> Json<Value> {

@@ -118,3 +118,29 @@ fn what_was_edited_since_is_left_alone_and_named() {
     let left = direct.undo(&receipt, 8);
     assert!(left.stderr.contains("row 3 of Actions holds somebody's own"), "{left:?}");
 }
+
+#[test]
+fn what_the_trash_no_longer_has_is_shown_before_the_question() {
+    let direct = Direct::start();
+    let file = direct.file();
+    let receipt = direct.changed(&["drive", "delete", &file, "--yes"]);
+    let waits = direct.line(&format!("undo {receipt} --dry-run")).run().code(0);
+    assert!(waits.stdout.contains("trashed=false"), "{waits:?}");
+    // A month later somebody looks into the trash, and the file is gone for good.
+    direct.sims_clock.set_offset_ms(31 * 24 * 3_600_000);
+    direct.look(Platform::Drive);
+    direct.sims_clock.set_offset_ms(0);
+    let before = direct.holds(Platform::Drive);
+    // Nobody is asked, with a terminal or without: there is nothing to say yes to.
+    for consent in ["", "--dry-run", "--yes"] {
+        let told = direct.line(&format!("undo {receipt} {consent}")).run().code(6);
+        for part in [
+            format!("error: {receipt} cannot be taken back by a request"),
+            format!("`March report.txt` ({file}): drive has it no more; its trash is emptied after 30 days"),
+        ] {
+            assert!(told.stderr.contains(&part), "{consent}: {told:?}");
+        }
+        assert_eq!(told.stdout, "", "no plan: {told:?}");
+    }
+    assert_eq!(direct.holds(Platform::Drive), before);
+}

@@ -202,16 +202,17 @@ impl Drop for Served {
 
 /// Runs a command that has to end by itself, and gives its output.
 pub fn output(command: &mut Command) -> std::process::Output {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("opsctl starts");
-    let started = Instant::now();
-    while child.try_wait().expect("a child to wait for").is_none() {
-        if started.elapsed() > WATCHDOG {
-            let _ = child.kill();
-            panic!("{command:?} did not end by itself");
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.wait_with_output().expect("its output")
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("opsctl starts");
+    let pid = child.id();
+    let (ended, end) = std::sync::mpsc::channel();
+    // It reads while the command runs: a full pipe would hold that up.
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    end.recv_timeout(WATCHDOG)
+        .unwrap_or_else(|_| {
+            let _ = Command::new("sh").args(["-c", &format!("kill -KILL {pid}")]).status();
+            panic!("{command:?} did not end by itself: {:?}", end.recv());
+        })
+        .expect("its output")
 }
 
 /// Makes a context for `url` in a folder of its own; gives the variables that choose it.

@@ -74,9 +74,8 @@ impl HistoryArgs {
 impl ListArgs {
     fn run(self, app: &App) -> anyhow::Result<()> {
         let since = self.since.resolve(app)?;
-        let mut receipts = app.receipts.list()?;
-        receipts.retain(|r| since.is_none_or(|since| r.at >= since));
-        receipts.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
+        let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let receipts = app.receipts.since(since)?.take(most).collect::<anyhow::Result<_>>()?;
         app.emit(&History(receipts))?;
         Ok(())
     }

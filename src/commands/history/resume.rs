@@ -92,6 +92,6 @@ fn reopen(stage: &mut Stage, since: Time) {
 /// The newest change of this context that stopped in the middle.
 fn newest(app: &App) -> anyhow::Result<Option<String>> {
     let context = &app.settings.context_name.value;
-    let interrupted = |receipt: &Receipt| receipt.is_interrupted() && receipt.context == *context;
-    Ok(app.receipts.list()?.into_iter().find(interrupted).map(|receipt| receipt.id))
+    let of_context = |receipt: &Receipt| receipt.context == *context;
+    Ok(app.receipts.interrupted()?.into_iter().find(of_context).map(|receipt| receipt.id))
 }

@@ -65,8 +65,9 @@ impl AuditArgs {
                 None
             }
         };
-        let here = match app.receipts.list() {
-            Ok(all) => all.iter().filter(|r| r.at >= since && r.context == app.settings.context_name.value).count(),
+        let context = &app.settings.context_name.value;
+        let here = match app.receipts.since(Some(since)).and_then(|all| all.collect::<anyhow::Result<Vec<_>>>()) {
+            Ok(all) => all.iter().filter(|receipt| receipt.context == *context).count(),
             Err(error) => {
                 take("this machine's journal was not read", &error);
                 0

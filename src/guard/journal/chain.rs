@@ -95,16 +95,16 @@ impl Journal {
 
     /// Appends one event; it is durable on return.
     pub fn append(&self, at: Time, event: Event) -> anyhow::Result<Head> {
-        self.append_made(at, |_| Ok(event))
+        self.append_made(at, || Ok(event))
     }
 
     /// As [`Journal::append`], with an event made from what the journal holds: nobody writes in between.
-    pub fn append_made(&self, at: Time, make: impl FnOnce(&mut File) -> anyhow::Result<Event>) -> anyhow::Result<Head> {
+    pub fn append_made(&self, at: Time, make: impl FnOnce() -> anyhow::Result<Event>) -> anyhow::Result<Head> {
         let append = || {
             let mut file = self.open()?;
             file.lock()?;
             let head = self.head_of(&mut file, at)?;
-            let event = make(&mut file)?;
+            let event = make()?;
             self.write(&mut file, &head, at, event)
         };
         append().with_context(|| format!("cannot write to {}", self.path().display()))
@@ -117,11 +117,6 @@ impl Journal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", self.path().display())),
         }
-    }
-
-    /// Every line that can be read, oldest first. What cannot is for [`Journal::verify`] to name.
-    pub fn lines(&self) -> anyhow::Result<Vec<Line>> {
-        Ok(self.text()?.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 
     fn open(&self) -> anyhow::Result<File> {

@@ -99,3 +99,18 @@ pub enum Event {
         items: Option<Vec<usize>>,
     },
 }
+
+impl Event {
+    /// The receipt of the change that it is about.
+    pub fn receipt(&self) -> Option<&str> {
+        match self {
+            Event::Begun { .. } | Event::Mended { .. } => None,
+            Event::Opened { change, .. } => Some(&change.id),
+            Event::Intent { receipt, .. }
+            | Event::Outcome { receipt, .. }
+            | Event::Resumed { receipt, .. }
+            | Event::Closed { receipt, .. }
+            | Event::Undone { receipt, .. } => Some(receipt),
+        }
+    }
+}

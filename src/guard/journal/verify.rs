@@ -71,8 +71,11 @@ fn check(text: &[u8]) -> Verified {
     found
 }
 
-/// Whether a line says that the one before it is torn.
+/// Whether a line says that the one before it is torn. Few are read for it: the word is rare.
 fn closes_off(line: &[u8], torn: &[u8]) -> bool {
+    if memchr::memmem::find(line, b"\"mended\"").is_none() {
+        return false;
+    }
     let event = serde_json::from_slice::<Line>(line).map(|line| line.event);
     matches!(event, Ok(Event::Mended { bytes, sha256 }) if bytes == torn.len() && sha256 == hash(torn))
 }
@@ -149,7 +152,10 @@ mod tests {
             let mended = other.verify().unwrap();
             assert_eq!((mended.flaws.len(), mended.torn.len()), (0, 1), "cut at {cut}: {mended:?}");
             assert_eq!(mended.torn[0].line, 2);
-            assert_eq!(other.lines().unwrap().last().unwrap().event, event(2));
+            let text = other.text().unwrap();
+            let last: Line =
+                serde_json::from_slice(text.trim_ascii_end().rsplit(|b| *b == b'\n').next().unwrap()).unwrap();
+            assert_eq!(last.event, event(2));
         }
     }
 

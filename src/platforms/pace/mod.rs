@@ -136,6 +136,11 @@ impl Pace {
         *self.part.lock().unwrap_or_else(PoisonError::into_inner) = Some(part);
     }
 
+    /// Whether it takes only a part.
+    pub fn is_shared(&self) -> bool {
+        self.part.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// A place at the end of the queue.
     pub fn queue_up(&self) -> Place<'_> {
         let mut queue = self.queue();

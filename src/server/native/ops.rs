@@ -231,7 +231,7 @@ impl ServiceOps for Runtime {
                         None
                     }
                     Err(error) => {
-                        let text = auth_error_text(error);
+                        let text = self.hide(&auth_error_text(error));
                         if error.code == ErrorCode::AuthError {
                             auth.refusal = Some(text.clone());
                         }

@@ -50,6 +50,7 @@ pub(super) enum Unsaved {
 impl Runtime {
     /// Settles a job: what the call says about the platform once, then each task.
     pub(super) fn settle(&self, job: &Job, tasks: Vec<Task>, tried: Vec<Tried>, took: Duration) {
+        let tried: Vec<Tried> = tried.into_iter().map(|tried| self.without_secrets(tried)).collect();
         match tried.first() {
             Some(Tried::Done(_) | Tried::Unclear(_) | Tried::Exhausted) => self.call_went(job, None, took),
             Some(Tried::Failed(error) | Tried::LookFailed(error)) => self.call_went(job, Some(error), took),
@@ -59,6 +60,25 @@ impl Runtime {
         }
         for (task, tried) in tasks.into_iter().zip(tried) {
             self.settle_one(job.platform, task, tried, took);
+        }
+    }
+
+    /// A platform may say back what it was sent, and what it says is kept and shown.
+    pub(super) fn hide(&self, text: &str) -> String {
+        self.telemetry.redactor().redact(text).into_owned()
+    }
+
+    fn without_secrets(&self, tried: Tried) -> Tried {
+        let hidden = |error: PlatformError| PlatformError {
+            message: self.hide(&error.message),
+            request_id: error.request_id.map(|id| self.hide(&id)),
+            ..error
+        };
+        match tried {
+            Tried::Failed(error) => Tried::Failed(hidden(error)),
+            Tried::LookFailed(error) => Tried::LookFailed(hidden(error)),
+            Tried::Unclear(why) => Tried::Unclear(self.hide(&why)),
+            other => other,
         }
     }
 

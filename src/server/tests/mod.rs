@@ -26,6 +26,7 @@ use super::testing::fake::Fake;
 use super::testing::{Scratch, scratch};
 use super::tokens::Tokens;
 use crate::clock::Clock;
+use crate::redact::Redactor;
 use crate::wire::{Role, Time, TokenRequest};
 
 /// A service without a listener.
@@ -79,6 +80,7 @@ fn state_in(dir: &Scratch, bare: bool) -> (ServerState, Arc<Fake>) {
         hosts: Vec::new(),
         http_limits: None,
         log: Arc::new(|_| {}),
+        redactor: Redactor::default(),
     };
     (state, fake)
 }

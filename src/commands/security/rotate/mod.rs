@@ -322,8 +322,8 @@ fn cannot_store(error: anyhow::Error) -> anyhow::Error {
 /// The rotation of this context that stopped in the middle.
 fn interrupted(app: &App) -> anyhow::Result<Option<Receipt>> {
     let context = &app.settings.context_name.value;
-    let is_one = |receipt: &Receipt| receipt.is_interrupted() && receipt.verb == VERB && receipt.context == *context;
-    Ok(app.receipts.list()?.into_iter().find(is_one))
+    let is_one = |receipt: &Receipt| receipt.verb == VERB && receipt.context == *context;
+    Ok(app.receipts.interrupted()?.into_iter().find(is_one))
 }
 
 /// Finishes an interrupted rotation, from the stage that each credential reached.
@@ -365,7 +365,7 @@ async fn work(
     given: BTreeMap<Credential, Secret>,
 ) -> anyhow::Result<Outcome> {
     let receipt = approval.receipt_id().to_owned();
-    let open = app.receipts.list()?.into_iter().filter(Receipt::is_interrupted).map(|r| r.id);
+    let open = app.receipts.interrupted()?.into_iter().map(|receipt| receipt.id);
     Book::sweep(&app.settings.places, &open.collect::<Vec<_>>())?;
     let mut book = Book::open(&app.settings.places, &receipt)?;
     book.bring(&given)?;
