@@ -138,7 +138,7 @@ fn without_an_earlier_answer_its_log_says_what_it_can() {
     assert_eq!((&json["state"], &json["failureCount"]), (&"OPEN".into(), &5.into()), "{circuit:?}");
     assert!(json.get("willResetAt").is_none());
     assert!(circuit.stderr.contains("this is from its log ~/logs/circuit-breakers.log, last written 2"), "{circuit:?}");
-    assert!(circuit.stderr.contains("unknown: lastFailure, willResetAt"), "{circuit:?}");
+    assert!(circuit.stderr.contains("unknown: last failure, will reset at"), "{circuit:?}");
     assert!(ask(&world, "circuit status").code(7).stdout.contains("notion    OPEN"));
 
     let executor = ask(&world, "executor status notion -o json --accept-stale").code(0).json();
