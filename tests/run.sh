@@ -13,5 +13,8 @@ cargo fmt --all -- --check
 step "lints"
 cargo clippy --quiet --all-targets -- -D warnings
 
+# Most tests wait for real processes, so two fit on a core.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+
 step "tests, generated files included"
 cargo test --quiet --no-fail-fast
