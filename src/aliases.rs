@@ -219,6 +219,8 @@ pub const VERBS: &[Verb] = &[
     verb("verify integrity", &[], Class::Rx),
     verb("version", &[], Class::R),
     verb("wait", &[], Class::R),
+    verb("worker", &[], Class::M1),
+    verb("worker register", &[], Class::M2),
     verb("workflow clear-failed", &[], Class::M2),
     verb("workflow compensate", &[], Class::M1),
     verb("workflow execute", &[], Class::M3),

@@ -160,6 +160,7 @@ const GROUPS: [Group; 7] = [
             (
                 &[
                     ("serve", "Run the orchestrator"),
+                    ("worker", "Execute for a Restate cluster"),
                     ("token", "Tokens of the orchestrator"),
                     ("api", "Any admin API call"),
                 ],

@@ -72,6 +72,7 @@ pub mod validate;
 pub mod verify;
 pub mod version;
 pub mod wait;
+pub mod worker;
 pub mod workflow;
 
 use clap::{Args, FromArgMatches, Subcommand};
@@ -167,6 +168,7 @@ commands! {
     "undo" => Undo(alone undo::UndoArgs),
     "apply" => Apply(alone apply::ApplyArgs),
     "serve" => Serve(alone serve::ServeArgs),
+    "worker" => Worker(alone worker::WorkerArgs),
     "version" => Version(alone version::VersionArgs),
     "completions" => Completions(alone completions::CompletionsArgs),
     "man" => Man(alone man::ManArgs),
@@ -181,7 +183,7 @@ impl Command {
 
     /// Whether it deals with Ctrl-C itself.
     pub(crate) fn owns_signals(&self) -> bool {
-        matches!(self, Command::Serve(_) | Command::Sandbox(sandbox::Verb::Host(_)))
+        matches!(self, Command::Serve(_) | Command::Worker(_) | Command::Sandbox(sandbox::Verb::Host(_)))
     }
 
     /// Worker threads of its runtime; 0 for none beside the main thread.

@@ -23,7 +23,7 @@ use crate::settings::parse_duration;
 use crate::wire::Severity;
 
 /// How long a change on a Restate cluster is looked for before it is called accepted, not applied.
-const RESTATE_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const RESTATE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Run the orchestrator
 ///
@@ -82,8 +82,8 @@ pub struct ServeArgs {
     restate_admin: Vec<Url>,
 
     /// Restate: ingress [default: what it says itself]
-    #[arg(long, value_name = "URL", value_parser = url, requires = "restate_admin")]
-    restate_ingress: Option<Url>,
+    #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = url, requires = "restate_admin")]
+    restate_ingress: Vec<Url>,
 
     /// Time for actions in flight to end
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
@@ -249,7 +249,7 @@ impl ServeArgs {
 }
 
 /// An address of a server.
-fn url(text: &str) -> Result<Url, String> {
+pub(super) fn url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
@@ -257,7 +257,7 @@ fn url(text: &str) -> Result<Url, String> {
     }
 }
 
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> Fault {
+pub(super) fn cannot_listen(address: SocketAddr, error: &io::Error) -> Fault {
     let fault = |kind| Fault::new(kind, format!("cannot listen on {address}"));
     match error.kind() {
         io::ErrorKind::AddrInUse => fault(Kind::Conflict)
@@ -270,23 +270,23 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Fault {
     }
 }
 
-fn read_endpoints(path: &Path) -> anyhow::Result<Endpoints> {
+pub(super) fn read_endpoints(path: &Path) -> anyhow::Result<Endpoints> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("cannot read the endpoints in {}", path.display()))
 }
 
 /// The signals that end the service.
-struct Stop {
+pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn asked(&mut self) {
+    pub(super) async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -23,7 +23,7 @@ use crate::world::ada;
 const WAITS: &str = "inv_1bTz3BmNHTvS1Nn1TlhLcbNBt1xA63sGqT";
 
 fn options(admin: Vec<Url>) -> RestateOptions {
-    RestateOptions { admin, ingress: None, token: None, patience: Duration::from_millis(200) }
+    RestateOptions { admin, ingress: Vec::new(), token: None, patience: Duration::from_millis(200) }
 }
 
 async fn backend(stub: &Stub) -> (Arc<dyn Backend>, Server, TempDir) {
@@ -160,4 +160,36 @@ async fn serving_over_a_cluster_that_cannot_be_used_ends_with_its_code() {
     assert_eq!(serve(&folder, &[]).0, Some(2), "an address is needed");
     assert_eq!(serve(&folder, &["--restate-admin", "ftp://x"]).0, Some(2));
     assert!(!folder.path().join(".local").exists(), "nothing is left behind");
+}
+
+/// `opsctl worker` with these arguments: exit code and what it said.
+fn worker(folder: &TempDir, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_opsctl"));
+    let out = output(command.env_clear().env("HOME", folder.path()).arg("worker").args(arguments));
+    (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_cannot_be_started_or_registered_say_why() {
+    let folder = TempDir::new("engine-worker");
+    assert_eq!(worker(&folder, &["--engine", "restate"]).0, Some(2), "an ingress is needed");
+    let ingress = ["--restate-ingress", "http://127.0.0.1:1"];
+    let (code, said) = worker(&folder, &["--listen", "0.0.0.0:0", ingress[0], ingress[1]]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("can have it act on the platforms"), "{said}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let (code, said) = worker(&folder, &["--listen", &address, ingress[0], ingress[1]]);
+    assert_eq!(code, Some(6), "{said}");
+
+    let register = |admin: &str, more: &[&str]| {
+        let mut arguments = vec!["register", "http://127.0.0.1:1", "--restate-admin", admin];
+        arguments.extend(more);
+        worker(&folder, &arguments)
+    };
+    let (code, said) = register("http://127.0.0.1:1", &["--yes"]);
+    assert_eq!(code, Some(7), "{said}");
+    let stub = Stub::start(Manners::default()).await;
+    let (code, said) = register(stub.url.as_str(), &["--dry-run"]);
+    assert!(code == Some(1) && said.contains("cannot register the workers at http://127.0.0.1:1"), "{code:?} {said}");
 }

@@ -14,6 +14,7 @@ mod world;
 
 use std::path::PathBuf;
 
+use restate::Workers;
 use world::World;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,9 +24,18 @@ async fn the_native_engine_keeps_what_the_verbs_promise() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restate_keeps_what_the_verbs_promise() {
+    over_restate(Workers::InJavaScript).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restate_with_our_workers_keeps_what_the_verbs_promise() {
+    over_restate(Workers::Ours).await;
+}
+
+async fn over_restate(workers: Workers) {
     let Some(folder) = std::env::var_os("OPSCTL_RESTATE").map(PathBuf::from) else {
         served::note("SKIPPED: the suite over a real Restate: set OPSCTL_RESTATE to a folder that has it");
         return;
     };
-    suite::run(&World::restate(&folder).await).await;
+    suite::run(&World::restate(&folder, workers).await).await;
 }

@@ -1,4 +1,4 @@
-//! A real Restate node on loopback and the contract's services beside it, with a data folder of their own.
+//! A real Restate node on loopback and workers beside it, with a data folder of their own.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,12 +7,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use opsctl::http::{Http, Method, Options, Url};
+use opsctl::http::Url;
 use opsctl::sandbox::sim::Sims;
-use serde_json::json;
 
 use crate::served::note;
 use crate::world::WATCHDOG;
+
+/// What executes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// What a team writes in its own language.
+    InJavaScript,
+    /// `opsctl worker`, two of them behind one address.
+    Ours,
+}
+
+impl Workers {
+    /// What the suite calls the engine.
+    pub fn engine(self) -> &'static str {
+        match self {
+            Workers::InJavaScript => "restate",
+            Workers::Ours => "restate with opsctl worker",
+        }
+    }
+}
 
 /// The processes; killed when dropped.
 pub struct Node {
@@ -23,7 +41,13 @@ pub struct Node {
 
 impl Node {
     /// Starts them, and waits until the services are registered.
-    pub async fn start(packages: &Path, folder: &Path, sims: &Sims, env: &BTreeMap<String, String>) -> Node {
+    pub async fn start(
+        packages: &Path,
+        folder: &Path,
+        sims: &Sims,
+        env: &BTreeMap<String, String>,
+        workers: Workers,
+    ) -> Node {
         let [admin, ingress, fabric, services] = std::array::from_fn(|_| free_port());
         let url = |port: u16| Url::parse(&format!("http://127.0.0.1:{port}")).expect("a URL");
         let server = Command::new(server_in(packages))
@@ -40,34 +64,26 @@ impl Node {
             .stderr(log(folder, "restate.log"))
             .spawn()
             .expect("the Restate server starts");
-        let of_env = |name: &str| env.get(name).unwrap_or_else(|| panic!("no {name}")).clone();
-        let workers = Command::new("node")
-            .arg(packages.join("services.mjs"))
-            .arg(services.to_string())
-            .arg(format!("http://127.0.0.1:{ingress}"))
-            .arg(sims.endpoints().trello)
-            .args([of_env("TRELLO_API_KEY"), of_env("TRELLO_TOKEN"), of_env("TRELLO_DEFAULT_LIST_ID")])
-            .env("RESTATE_LOGGING", "ERROR")
-            .stdin(Stdio::null())
-            .stdout(log(folder, "services.log"))
-            .stderr(log(folder, "services.log"))
-            .spawn()
-            .expect("node starts");
-        let node = Node { admin: url(admin), ingress: url(ingress), children: vec![server, workers] };
+        let mut children = vec![server];
+        match workers {
+            Workers::InJavaScript => children.push(in_javascript(packages, folder, sims, env, services, &url(ingress))),
+            Workers::Ours => {
+                children.extend((0..2).map(|_| ours(folder, sims, env, services, &url(ingress))));
+            }
+        }
+        let node = Node { admin: url(admin), ingress: url(ingress), children };
         node.register(services, folder).await;
         node
     }
 
+    /// Has the cluster told where they are, as soon as both are there.
     async fn register(&self, services: u16, folder: &Path) {
-        let http = Http::new(Options::default());
-        let deployments = self.admin.join("deployments").expect("a URL");
         let started = Instant::now();
         loop {
-            let body = json!({"uri": format!("http://127.0.0.1:{services}")});
-            let request = http.request(Method::POST, &deployments).expect("a request").json(&body);
-            if let Ok(reply) = http.send(request, None).await
-                && reply.is_success()
-            {
+            let mut register = opsctl(folder);
+            register.args(["worker", "register", &format!("http://127.0.0.1:{services}"), "--yes"]);
+            let out = register.args(["--restate-admin", self.admin.as_str()]).output().expect("opsctl runs");
+            if out.status.success() {
                 return;
             }
             if started.elapsed() > WATCHDOG {
@@ -75,11 +91,44 @@ impl Node {
                     let said = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
                     note(&format!("{name}: {said}"));
                 }
-                panic!("the services cannot be registered");
+                panic!("the services cannot be registered: {}", String::from_utf8_lossy(&out.stderr));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// An `opsctl` with a home of its own.
+fn opsctl(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_opsctl"));
+    command.env_clear().env("HOME", folder.join("home")).stdin(Stdio::null());
+    command
+}
+
+fn ours(folder: &Path, sims: &Sims, env: &BTreeMap<String, String>, port: u16, ingress: &Url) -> Child {
+    let endpoints = folder.join("endpoints.json");
+    std::fs::write(&endpoints, serde_json::to_string(&sims.endpoints()).expect("JSON")).expect("a file");
+    let mut worker = opsctl(folder);
+    worker.envs(env).args(["worker", "--engine", "restate", "--restate-ingress", ingress.as_str()]);
+    worker.args(["--listen", &format!("127.0.0.1:{port}"), "--endpoints"]).arg(&endpoints);
+    worker.stdout(log(folder, "services.log")).stderr(log(folder, "services.log")).spawn().expect("a worker starts")
+}
+
+fn in_javascript(
+    packages: &Path,
+    folder: &Path,
+    sims: &Sims,
+    env: &BTreeMap<String, String>,
+    port: u16,
+    ingress: &Url,
+) -> Child {
+    let of_env = |name: &str| env.get(name).unwrap_or_else(|| panic!("no {name}")).clone();
+    let mut node = Command::new("node");
+    node.arg(packages.join("services.mjs")).arg(port.to_string()).arg(ingress.as_str().trim_end_matches('/'));
+    node.arg(sims.endpoints().trello);
+    node.args([of_env("TRELLO_API_KEY"), of_env("TRELLO_TOKEN"), of_env("TRELLO_DEFAULT_LIST_ID")]);
+    node.env("RESTATE_LOGGING", "ERROR").stdin(Stdio::null());
+    node.stdout(log(folder, "services.log")).stderr(log(folder, "services.log")).spawn().expect("node starts")
 }
 
 impl Drop for Node {

@@ -13,7 +13,7 @@ use opsctl::server::{ServeOptions, Server};
 use opsctl::wire::Platform;
 use tokio::net::TcpListener;
 
-use crate::restate::Node;
+use crate::restate::{Node, Workers};
 use crate::served::TempDir;
 
 /// Ends a run in which nothing moves any more; nothing is measured against it.
@@ -45,28 +45,29 @@ impl World {
         World::serve("native", server, sims, None, folder).await
     }
 
-    /// A Restate node of its own, with the contract's services beside it.
-    pub async fn restate(packages: &Path) -> World {
+    /// A Restate node of its own, with workers beside it.
+    pub async fn restate(packages: &Path, workers: Workers) -> World {
         let folder = TempDir::new("engine-restate");
         let (sims, mut env) = simulators(&folder).await;
         env.insert("APPROVAL_RULES".into(), "none".into());
-        let node = Node::start(packages, folder.path(), &sims, &env).await;
+        env.insert("TRELLO_RATE_LIMIT".into(), "1000000".into());
+        let node = Node::start(packages, folder.path(), &sims, &env, workers).await;
         let options_of_cluster = RestateOptions {
             // Nobody listens at the first: the second has to be found.
             admin: vec!["http://127.0.0.1:1".parse().expect("a URL"), node.admin.clone()],
-            ingress: Some(node.ingress.clone()),
+            ingress: vec!["http://127.0.0.1:1".parse().expect("a URL"), node.ingress.clone()],
             token: None,
             patience: Duration::from_secs(20),
         };
         // A node that just started takes registrations before its SQL answers; until then it is refused.
         let cluster = until("the cluster", || async { Cluster::connect(options_of_cluster.clone()).await.ok() }).await;
         let server = Server::open_over(options(&folder, &sims, env.clone()), Some(cluster)).expect("a server");
-        World::serve("restate", server, sims, Some(node), folder).await
+        World::serve(workers.engine(), server, sims, Some(node), folder).await
     }
 
     async fn serve(engine: &'static str, server: Server, sims: Sims, node: Option<Node>, folder: TempDir) -> World {
         let backend = server.state().backend.clone();
-        assert_eq!(backend.engine(), engine);
+        assert_eq!(Some(backend.engine()), engine.split(' ').next());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         tokio::spawn(server.serve(listener, Duration::from_secs(1), std::future::pending()));
         World { engine, backend, sims, _node: node, _folder: folder }

@@ -168,6 +168,8 @@ pub const OURS: &[&str] = &[
     "undo",
     "version",
     "wait",
+    "worker",
+    "worker register",
     "workflow list",
 ];
 

@@ -93,6 +93,19 @@ impl ConfigRegistry {
         Ok(registry)
     }
 
+    /// What the environment and the defaults give, for what keeps no settings of its own, and what is wrong with them.
+    pub fn of_environment(env: BTreeMap<String, String>) -> (Effective, Vec<ConfigFinding>) {
+        let mut findings = Vec::new();
+        let environment = checks::environment(&env, &mut findings);
+        let slots = defs::all().iter().map(|def| {
+            let environment = environment.get(def.name.as_str()).cloned();
+            let mut slot = Slot { def, environment, kept: Kept::default(), in_force: None };
+            slot.in_force = slot.desired();
+            slot
+        });
+        (State { slots: slots.collect(), generation: 1 }.read(), findings)
+    }
+
     /// The values in force.
     pub fn effective(&self) -> Arc<Effective> {
         self.effective.borrow().clone()

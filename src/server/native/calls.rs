@@ -84,7 +84,7 @@ pub(super) const fn needs_preparing(platform: Platform, action_type: ActionType)
 }
 
 /// The credentials and default places in force.
-pub(super) fn credentials(settings: &Effective) -> Credentials {
+pub(in crate::server) fn credentials(settings: &Effective) -> Credentials {
     let mut env: BTreeMap<String, String> =
         settings.credentials.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
     let ids = &settings.ids;

@@ -37,6 +37,7 @@ pub(super) use self::approvals::ask;
 use self::backup::Backups;
 pub(super) use self::backup::{Rescued, begin as begin_with_store, settle as settle_restore};
 use self::calls::Calls;
+pub(super) use self::calls::credentials;
 use self::core::Core;
 pub(super) use self::intake::check;
 use self::runtime::{Makings, Runtime};

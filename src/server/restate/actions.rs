@@ -1,24 +1,19 @@
 //! Actions: sent through the ingress one at a time, read back from the journal.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::admin::{join, plain, quoted, refused, words};
+use super::admin::{Repeat, quoted, refused, words};
 use super::contract::{self, service_of};
-use super::invocation::{COLUMNS, End, Invocation};
+use super::invocation::{COLUMNS, End, Invocation, REMOVED};
 use super::queue::{actions, moment};
 use super::{RestateBackend, unsupported};
 use crate::engine::idempotency;
-use crate::http::{Method, Reply, Url};
+use crate::http::{Reply, Url};
 use crate::platforms::Delivery;
 use crate::server::backend::Refusal;
 use crate::server::native::{ask, check};
 use crate::wire::*;
-
-/// Longest time for one submission.
-const SUBMIT_TIME: Duration = Duration::from_secs(10);
 
 /// What the ingress says of something that was sent.
 #[derive(Debug, Deserialize)]
@@ -150,16 +145,9 @@ impl RestateBackend {
         let Some(ingress) = &self.ingress else {
             return Err(unsupported("the cluster names no ingress: start with --restate-ingress URL"));
         };
-        let sent = async {
-            let mut request = self.http.request(Method::POST, &join(ingress, path)?)?.json(body);
-            if let Some(key) = key {
-                request = request.header("idempotency-key", key);
-            }
-            if let Some(token) = &self.token {
-                request = request.bearer_auth(token.expose());
-            }
-            self.http.send(request, Some(SUBMIT_TIME)).await
-        };
+        // The same key makes it the same one, wherever it is sent a second time.
+        let repeat = if key.is_some() { Repeat::Safe } else { Repeat::Never };
+        let sent = ingress.post(path, Some(body), key, repeat);
         sent.await.map_err(|failure| {
             let lost = failure.delivery == Delivery::Unknown;
             let (code, after) = match (lost, key) {
@@ -169,7 +157,7 @@ impl RestateBackend {
                 }
                 (true, None) => (ErrorCode::TimeoutError, "; it may have been accepted: look before sending it again"),
             };
-            let at = plain(ingress);
+            let at = ingress.addresses();
             Refusal::new(code, format!("Restate's ingress at {at} does not answer: {failure}{after}"))
         })
     }
@@ -228,7 +216,7 @@ impl RestateBackend {
             and(format!("created_at < {}", moment(end)));
         }
         if let Some(status) = filter.status {
-            and(of_status(status).to_owned());
+            and(of_status(status));
         }
         #[derive(Deserialize)]
         struct Count {
@@ -251,17 +239,17 @@ impl RestateBackend {
 }
 
 /// The condition for a status; `pending` includes `executing`.
-const fn of_status(status: ActionStatus) -> &'static str {
+fn of_status(status: ActionStatus) -> String {
     match status {
-        ActionStatus::Pending => "status not in ('completed','paused')",
-        ActionStatus::Executing => "status = 'running'",
-        ActionStatus::Success => "status = 'completed' and completion_failure is null",
+        ActionStatus::Pending => "status not in ('completed','paused')".to_owned(),
+        ActionStatus::Executing => "status = 'running'".to_owned(),
+        ActionStatus::Success => "status = 'completed' and completion_failure is null".to_owned(),
         ActionStatus::Failed => {
-            "(status = 'paused' or (completion_failure is not null and completion_failure not in ('[409] Cancelled','[409] killed')))"
+            format!("(status = 'paused' or (completion_failure is not null and not ({REMOVED})))")
         }
         // Restate's journal decides; there is no such state.
-        ActionStatus::InDoubt => "false",
-        ActionStatus::Removed => "completion_failure in ('[409] Cancelled','[409] killed')",
+        ActionStatus::InDoubt => "false".to_owned(),
+        ActionStatus::Removed => REMOVED.to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`Admin::query`], until the effect is seen or their patience is over.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +18,8 @@ use crate::wire::ErrorCode;
 
 /// Longest time to a connection: an address that does not answer must not hold up the next one.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
+/// Between two rounds of asking a cluster that cannot answer yet.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// Longest time for an answer; a query over everything a cluster keeps takes a while.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 
@@ -29,6 +31,8 @@ pub struct Admin {
     /// The one that answered last: asked first.
     current: AtomicUsize,
     token: Option<Secret>,
+    /// How long a cluster that answers, but cannot yet, is asked again.
+    patience: Duration,
 }
 
 /// Whether a request may be sent a second time when its first answer was lost.
@@ -77,10 +81,11 @@ pub struct BatchFailure {
 }
 
 impl Admin {
-    /// A client of these addresses, of which there is at least one. `token` goes to all of them.
-    pub fn new(addresses: Vec<Url>, token: Option<Secret>) -> Self {
+    /// A client of these addresses, of which there is at least one. `token` goes to all of them. A cluster that lost a node
+    /// needs a moment until another one has its part: for `patience` it is asked again.
+    pub fn new(addresses: Vec<Url>, token: Option<Secret>, patience: Duration) -> Self {
         let options = Options { connect_timeout: CONNECT_TIME, timeout: ANSWER_TIME, ..Options::default() };
-        Admin { http: Http::new(options), addresses, current: AtomicUsize::new(0), token }
+        Admin { http: Http::new(options), addresses, current: AtomicUsize::new(0), token, patience }
     }
 
     /// The address that answered last.
@@ -153,18 +158,40 @@ impl Admin {
         })
     }
 
-    /// Sends a request to the first address that answers, the one that answered last first.
+    /// Sends a request, if it may be repeated until the cluster can answer it or the patience is over.
     async fn send(&self, method: Method, path: &str, body: Option<&Value>, repeat: Repeat) -> Result<Reply, Refusal> {
+        let until = Instant::now() + self.patience;
+        loop {
+            let answer = self.send_once(method.clone(), path, body, repeat).await;
+            let cannot_yet = match &answer {
+                Ok(reply) => reply.status >= 500,
+                // Nobody is there: waiting would only hide it.
+                Err(_) => false,
+            };
+            if !cannot_yet || repeat == Repeat::Never || Instant::now() + AGAIN_AFTER > until {
+                return answer;
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// Sends a request to the first address that answers, the one that answered last first.
+    async fn send_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        repeat: Repeat,
+    ) -> Result<Reply, Refusal> {
         let first = self.current.load(Ordering::Relaxed);
         let mut tried: Vec<String> = Vec::new();
+        let mut cannot = None;
         for step in 0..self.addresses.len() {
             let place = (first + step) % self.addresses.len();
             let address = &self.addresses[place];
             match self.send_to(address, method.clone(), path, body).await {
                 // A node that is up before its part of the cluster is.
-                Ok(reply) if reply.status >= 500 && repeat == Repeat::Safe && step + 1 < self.addresses.len() => {
-                    tried.push(format!("{}: HTTP {}: {}", plain(address), reply.status, words(&reply)));
-                }
+                Ok(reply) if reply.status >= 500 && repeat == Repeat::Safe => cannot = Some(reply),
                 Ok(reply) => {
                     self.current.store(place, Ordering::Relaxed);
                     return Ok(reply);
@@ -181,7 +208,10 @@ impl Admin {
                 }
             }
         }
-        Err(Refusal::new(ErrorCode::ServiceDown, format!("Restate cannot be asked: {}", tried.join("; "))))
+        match cannot {
+            Some(reply) => Ok(reply),
+            None => Err(Refusal::new(ErrorCode::ServiceDown, format!("Restate cannot be asked: {}", tried.join("; ")))),
+        }
     }
 
     async fn send_to(&self, address: &Url, method: Method, path: &str, body: Option<&Value>) -> Result<Reply, Failure> {

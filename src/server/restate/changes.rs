@@ -17,6 +17,8 @@ use crate::wire::{ChangeAnswer, ClearRequest, EffectKind, ErrorCode, IdsRequest,
 
 /// Most ids of one batch request; Restate refuses more.
 const BATCH: usize = 1000;
+/// What the journal has once a `run` ended: by the contract, the leave that comes before the write.
+const LEAVE: &str = "Notification: Run";
 /// What Restate says of a text that cannot be an id.
 const NO_ID: &str = "non valid invocation id";
 /// Most ids a clear without ids takes.
@@ -138,7 +140,9 @@ impl RestateBackend {
                 let idle = |id: &&String| now.get(*id).is_some_and(|row| row.status != "running");
                 let idle: Vec<&str> = waiting.iter().filter(idle).map(String::as_str).collect();
                 for ids in idle.chunks(BATCH) {
-                    self.admin.batch("kill", ids, Repeat::Safe).await?;
+                    let doubtful = self.may_have_been_sent(ids).await?;
+                    let sure: Vec<&str> = ids.iter().copied().filter(|id| !doubtful.contains(*id)).collect();
+                    self.admin.batch("kill", &sure, Repeat::Safe).await?;
                 }
             }
         }
@@ -146,6 +150,17 @@ impl RestateBackend {
             waiting.into_iter().map(|id| effect(id, EffectKind::Accepted, Some(self.not_seen("that it is taken out")))),
         );
         Ok(effects)
+    }
+
+    /// Which of these had leave to write and have not said what came of it: only a worker, which looks, can tell.
+    async fn may_have_been_sent(&self, ids: &[&str]) -> Result<BTreeSet<String>, Refusal> {
+        #[derive(Deserialize)]
+        struct Row {
+            id: String,
+        }
+        let wanted = list(ids.iter().copied());
+        let sql = format!("select distinct id from sys_journal where id in ({wanted}) and entry_type = '{LEAVE}'");
+        Ok(self.rows::<Row>(&sql).await?.into_iter().map(|row| row.id).collect())
     }
 
     /// Asks for the end of these; gives those that will have to be looked for.

@@ -17,6 +17,9 @@ pub const COLUMNS: &str = "id, target_service_name, target_handler_name, target_
      last_failure_related_command_name, completion_result, completion_failure, idempotency_key, completion_retention, \
      restarted_from, invoked_by_target";
 
+/// Taken out by an operator, in SQL: Restate's own words, and those of its SDKs.
+pub const REMOVED: &str =
+    "lower(coalesce(completion_failure, '')) in ('[409] cancelled','[409] canceled','[409] killed')";
 /// A try that a closed gate is about to refuse: it waits, although Restate calls it running.
 const AT_THE_GATE: &str = "at-the-gate";
 /// Longest failure text that is shown.

@@ -12,11 +12,14 @@ mod changes;
 mod circuits;
 mod contract;
 mod gate;
+mod ingress;
 mod invocation;
 mod keys;
 mod looks;
 mod queue;
 mod services;
+mod worker;
+mod workers;
 mod workflows;
 
 use std::collections::BTreeMap;
@@ -25,9 +28,10 @@ use std::time::Duration;
 
 use self::admin::Admin;
 use self::capabilities::{Known, Seen};
+use self::ingress::Ingress;
 use crate::clock::Clock;
 use crate::error::{Fault, Kind};
-use crate::http::{Http, Options, Url};
+use crate::http::Url;
 use crate::secret::Secret;
 use crate::server::backend::{
     ApprovalOps, Backend, CircuitOps, IdempotencyOps, LimitOps, QueueOps, Refusal, ServiceOps, WorkflowOps,
@@ -36,16 +40,23 @@ use crate::server::config::ConfigRegistry;
 use crate::server::telemetry::{LogLine, Part, Telemetry};
 use crate::wire::{Capability, ErrorCode, Time};
 
+pub use self::admin::plain;
+pub use self::worker::{Worker, WorkerOptions};
+pub use self::workers::{Registered, RegisteredService};
+
 /// How often what is registered, and whether Restate answers, is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Longest time for one submission.
+const SUBMIT_TIME: Duration = Duration::from_secs(10);
 
 /// Where a cluster is.
 #[derive(Clone, Debug)]
 pub struct RestateOptions {
     /// Admin addresses; at least one.
     pub admin: Vec<Url>,
-    /// The ingress; what the cluster says of itself when absent.
-    pub ingress: Option<Url>,
+    /// Addresses of the ingress; what the cluster says of itself when there are none.
+    pub ingress: Vec<Url>,
     /// Sent as a bearer token to the admin addresses and the ingress: Restate has none, a proxy before it may.
     pub token: Option<Secret>,
     /// How long a change that was accepted is looked for before it is reported as accepted, not applied.
@@ -56,8 +67,7 @@ pub struct RestateOptions {
 #[derive(Debug)]
 pub struct Cluster {
     admin: Admin,
-    ingress: Option<Url>,
-    token: Option<Secret>,
+    ingress: Option<Ingress>,
     patience: Duration,
     seen: Seen,
 }
@@ -65,7 +75,7 @@ pub struct Cluster {
 impl Cluster {
     /// Asks the cluster what it is. Fails when nobody answers, or in a version that is not known.
     pub async fn connect(options: RestateOptions) -> Result<Cluster, Fault> {
-        let admin = Admin::new(options.admin, options.token.clone());
+        let admin = Admin::new(options.admin, options.token.clone(), options.patience);
         let at = admin.addresses();
         let cannot = |refusal: Refusal| {
             let kind = match refusal.code {
@@ -81,8 +91,12 @@ impl Cluster {
             Fault::new(kind, format!("cannot use Restate at {at}")).because(refusal.message).hint(hint)
         };
         let seen = capabilities::look(&admin).await.map_err(cannot)?;
-        let ingress = options.ingress.or_else(|| seen.ingress.as_deref().and_then(|url| Url::parse(url).ok()));
-        Ok(Cluster { admin, ingress, token: options.token, patience: options.patience, seen })
+        let mut ingress = options.ingress;
+        if ingress.is_empty() {
+            ingress.extend(seen.ingress.as_deref().and_then(|url| Url::parse(url).ok()));
+        }
+        let ingress = (!ingress.is_empty()).then(|| Ingress::new(ingress, options.token, SUBMIT_TIME));
+        Ok(Cluster { admin, ingress, patience: options.patience, seen })
     }
 
     /// The server's version, for people.
@@ -99,10 +113,7 @@ impl Cluster {
 /// A Restate cluster as the work behind the admin API.
 pub struct RestateBackend {
     admin: Admin,
-    ingress: Option<Url>,
-    token: Option<Secret>,
-    /// Submissions go here.
-    http: Http,
+    ingress: Option<Ingress>,
     known: RwLock<Known>,
     config: Arc<ConfigRegistry>,
     telemetry: Arc<Telemetry>,
@@ -131,9 +142,7 @@ impl RestateBackend {
         Arc::new(RestateBackend {
             admin: cluster.admin,
             ingress: cluster.ingress,
-            token: cluster.token,
             patience: cluster.patience,
-            http: Http::new(Options::default()),
             known: RwLock::new(Known { seen: cluster.seen, lost: None }),
             config,
             telemetry,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::admin::list;
 use super::contract;
-use super::invocation::{Held, Invocation};
+use super::invocation::{Held, Invocation, REMOVED};
 use super::{RestateBackend, unsupported};
 use crate::server::backend::{Answer, ChangeContext, QueueOps, Refusal};
 use crate::wire::*;
@@ -13,8 +13,6 @@ use crate::wire::*;
 const STUCK_MS: u64 = 600_000;
 /// Items of a view unless the caller says otherwise.
 const PAGE: u64 = 1000;
-/// Taken out by an operator: Restate's own words.
-const REMOVED: &str = "completion_failure in ('[409] Cancelled','[409] killed')";
 /// Runs again under another id, which takes its place.
 const RESTARTED: &str = "id in (select restarted_from from sys_invocation where restarted_from is not null)";
 

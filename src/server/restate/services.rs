@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::admin::{Repeat, refused};
 use super::contract::{self, ALL, CIRCUIT, GATE, RATE_LIMIT};
-use super::invocation::failure;
+use super::invocation::{REMOVED, failure};
 use super::queue::{actions, moment};
 use super::{RestateBackend, unsupported};
 use crate::http::Method;
@@ -68,7 +68,7 @@ impl RestateBackend {
              count(*) as n, max(coalesce(completed_at, last_start_at, modified_at)) as last from sys_invocation \
              where {} and coalesce(completion_failure, last_failure) is not null \
              and coalesce(completed_at, last_start_at, modified_at) >= {since} \
-             and coalesce(completion_failure, '') not in ('[409] Cancelled','[409] killed') \
+             and not ({REMOVED}) \
              group by target_service_name, words",
             actions()
         );

@@ -1,0 +1,194 @@
+//! What the services share: the way to the platforms, and the questions that come before each side effect.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::try_join3;
+use restate_sdk::prelude::*;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::objects::Asked;
+use super::rules::{Leave, Went};
+use crate::clock::Clock;
+use crate::http::Url;
+use crate::platforms::{Clients, Delivery, Platform, PlatformError};
+use crate::secret::Secret;
+use crate::server::config::Effective;
+use crate::server::restate::admin::{Repeat, words};
+use crate::server::restate::contract::{ALL, BROKEN, CIRCUIT, GATE, HELD, RATE_LIMIT};
+use crate::server::restate::ingress::Ingress;
+use crate::wire::{ErrorCode, Time};
+
+/// Longest time for an answer of an object; it may wait for others.
+const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// Longest time a turn is waited for inside a try; what takes longer waits outside, where it can be seen and taken out.
+const TURN_TIME: Duration = Duration::from_secs(3);
+
+/// What every service of a worker uses.
+pub(super) struct Hands {
+    pub clients: Clients,
+    pub settings: Arc<Effective>,
+    pub clock: Clock,
+    ingress: Ingress,
+}
+
+/// What a gate says.
+#[derive(serde::Deserialize)]
+struct Gated {
+    paused: bool,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// Leave for one call.
+#[derive(Default)]
+pub(super) struct Permit {
+    /// Given in this try, and not by one before it.
+    fresh: AtomicBool,
+    probe: AtomicBool,
+}
+
+impl Permit {
+    /// Whether it was given in this try: then nothing was sent before.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh.load(Ordering::Relaxed)
+    }
+}
+
+impl Hands {
+    pub fn new(
+        clients: Clients,
+        settings: Arc<Effective>,
+        clock: Clock,
+        ingress: Vec<Url>,
+        token: Option<Secret>,
+    ) -> Self {
+        Hands { clients, settings, clock, ingress: Ingress::new(ingress, token, ANSWER_TIME) }
+    }
+
+    /// Lets a side effect through, or fails the try with the words the contract has for it.
+    pub async fn pass(&self, platform: Platform, permit: &Permit) -> HandlerResult<Time> {
+        let now = || Some(Asked { at: self.clock.now(), went: None });
+        let (all, own, leave) = try_join3(
+            self.ask::<Gated>(GATE, ALL, "check", None),
+            self.ask::<Gated>(GATE, platform.as_str(), "check", None),
+            self.ask::<Option<Leave>>(CIRCUIT, platform.as_str(), "check", now()),
+        )
+        .await?;
+        if let Some(gate) = [all, own].into_iter().find(|gate| gate.paused) {
+            let why = gate.reason.unwrap_or_else(|| "no reason given".to_owned());
+            return Err(format!("{HELD}: {why}").into());
+        }
+        let leave = match leave {
+            Some(leave) => leave,
+            None => self.ask::<Leave>(CIRCUIT, platform.as_str(), "acquire", now()).await?,
+        };
+        if !leave.granted {
+            let until = leave.until.map(|at| format!(" until {at}")).unwrap_or_default();
+            return Err(format!("{BROKEN}{until}").into());
+        }
+        permit.probe.store(leave.probe, Ordering::Relaxed);
+        if let Err(refused) = self.turn(platform).await {
+            self.settle(platform, permit, Went::Unsaid).await?;
+            return Err(refused);
+        }
+        permit.fresh.store(true, Ordering::Relaxed);
+        Ok(self.clock.now())
+    }
+
+    async fn turn(&self, platform: Platform) -> HandlerResult<()> {
+        let started = tokio::time::Instant::now();
+        loop {
+            let asked = Some(Asked { at: self.clock.now(), went: None });
+            let Some(until) = self.ask::<Option<Time>>(RATE_LIMIT, platform.as_str(), "take", asked).await? else {
+                return Ok(());
+            };
+            let wait = until.since(self.clock.now());
+            if started.elapsed() + wait > TURN_TIME {
+                return Err(format!("429 the limit is used up until {until}").into());
+            }
+            tokio::time::sleep(wait + Duration::from_millis(fastrand::u64(1..50))).await;
+        }
+    }
+
+    /// Tells the circuit what came of a call, where that says something.
+    pub async fn settle(&self, platform: Platform, permit: &Permit, went: Went) -> HandlerResult<()> {
+        let probe = permit.probe.swap(false, Ordering::Relaxed);
+        if !probe && went != Went::Badly {
+            return Ok(());
+        }
+        let asked = Some(Asked { at: self.clock.now(), went: Some(went) });
+        self.ask::<Value>(CIRCUIT, platform.as_str(), "record", asked).await.map(drop)
+    }
+
+    /// Makes a call that was let through, and tells its circuit.
+    pub async fn call<T>(
+        &self,
+        platform: Platform,
+        permit: &Permit,
+        call: impl Future<Output = Result<T, PlatformError>>,
+    ) -> Result<T, PlatformError> {
+        let answer = call.await;
+        let went = match &answer {
+            Ok(_) => Went::Well,
+            Err(error) if error.code.counts_for_circuit() => Went::Badly,
+            Err(error) => match error.code {
+                ErrorCode::RateLimited | ErrorCode::UnknownError | ErrorCode::Unavailable | ErrorCode::AuthError => {
+                    Went::Unsaid
+                }
+                // The platform answered: it is there.
+                _ => Went::Well,
+            },
+        };
+        // What a circuit was not told costs a failure that is not counted. The call's own outcome must not be lost for it.
+        let _ = self.settle(platform, permit, went).await;
+        answer
+    }
+
+    /// Asks an object through the ingress: from inside a step there is no other way.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        object: &str,
+        key: &str,
+        handler: &str,
+        asked: Option<Asked>,
+    ) -> HandlerResult<T> {
+        let path = format!("{object}/{key}/{handler}");
+        let asked = asked.as_ref().map(serde_json::to_value).transpose()?;
+        // What is told twice to a circuit counts twice at worst.
+        let reply = self.ingress.post(&path, asked.as_ref(), None, Repeat::Safe).await;
+        let reply = reply.map_err(|failure| format!("{path} does not answer: {failure}"))?;
+        if !reply.is_success() {
+            return Err(format!("{path} answers HTTP {}: {}", reply.status, words(&reply)).into());
+        }
+        // A handler that gives nothing answers with nothing.
+        let body: &[u8] = if reply.body.is_empty() { b"null" } else { &reply.body };
+        Ok(serde_json::from_slice(body).map_err(|error| format!("{path} answers something else: {error}"))?)
+    }
+}
+
+/// A platform's refusal in the contract's words, the HTTP status first.
+pub(super) fn says(error: &PlatformError) -> String {
+    match error.http_status {
+        Some(status) => format!("{status} {}", error.message),
+        None => error.message.clone(),
+    }
+}
+
+/// A failed call of an action: terminal where another try would not go otherwise.
+pub(super) fn failed(error: &PlatformError) -> HandlerError {
+    if error.code.is_retriable() || error.delivery == Delivery::Unknown {
+        return HandlerError::from(says(error));
+    }
+    let code = error.http_status.filter(|status| (400..500).contains(status)).unwrap_or(match error.code {
+        ErrorCode::ValidationError => 400,
+        ErrorCode::AuthError => 401,
+        ErrorCode::PermissionDenied => 403,
+        ErrorCode::NotFound => 404,
+        ErrorCode::Conflict | ErrorCode::DuplicateError => 409,
+        _ => 500,
+    });
+    TerminalError::new_with_code(code, says(error)).into()
+}
