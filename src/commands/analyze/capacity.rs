@@ -171,7 +171,7 @@ fn per_day(resource: &Resource) -> String {
 fn outlook(resource: &Resource, now: Time) -> String {
     const YEAR: Duration = Duration::from_secs(365 * 86_400);
     match (resource.trend.course, resource.reached_at) {
-        _ if resource.hours == 0 => "not recorded".into(),
+        _ if resource.hours == 0 => "no whole hour recorded".into(),
         _ if resource.verdict == Verdict::Fail => "now".into(),
         (Course::Unknown, _) => "not enough history".into(),
         (Course::Steady, _) => "steady".into(),
@@ -217,6 +217,6 @@ mod tests {
         let free = rising(Unit::Bytes, None);
         assert_eq!(outlook(&free, now), "rising");
         let none = Resource { hours: 0, ..rising(Unit::Count, None) };
-        assert_eq!(outlook(&none, now), "not recorded");
+        assert_eq!(outlook(&none, now), "no whole hour recorded");
     }
 }

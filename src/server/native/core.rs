@@ -38,6 +38,8 @@ pub(super) struct Job {
     pub items: Vec<Item>,
     /// Whose executor runs it.
     pub platform: Platform,
+    /// Whether that one stands in, since the circuit of the one it was for is open.
+    pub stands_in: bool,
     pub permit: Permit,
 }
 
@@ -197,6 +199,7 @@ impl Core {
     }
 
     fn started(&mut self, mut items: Vec<Item>, platform: Platform, now: Time) -> Job {
+        let stands_in = items.iter().any(|item| item.target() != platform);
         for item in &mut items {
             if platform != item.target() {
                 item.via = Some(platform);
@@ -216,7 +219,7 @@ impl Core {
         post.executor.in_flight += items.len() as u64;
         let (permit, moved) = post.circuit.acquire(now);
         self.moved.extend(moved);
-        Job { items, platform, permit: permit.unwrap_or(Permit { probe: false }) }
+        Job { items, platform, stands_in, permit: permit.unwrap_or(Permit { probe: false }) }
     }
 
     /// A worker is free again; what it had has been put back or has ended before.

@@ -205,15 +205,21 @@ impl Runtime {
         });
         match to {
             Some(to) => {
-                let words = format!("{own} is away ({}); {to} stands in", error.code);
-                let line = LogLine::warn(Part::Fallback, words).code(error.code).field("to", to.as_str());
-                self.telemetry.log(self.line(line, own, &task));
+                self.note_stand_in(&task, to, error.code);
                 let item =
                     Item { via: Some(to), due: None, wait: Wait::No, tries: 0, in_doubt: false, batch: 0, ..task.item };
                 self.put_back(Requeue { item, keep_intent: false, error: Some(error) });
             }
             None => self.ended(platform, &task, ActionStatus::Failed, None, Some(error), Some(took)),
         }
+    }
+
+    /// Says that another platform does a task, and why.
+    pub(super) fn note_stand_in(&self, task: &Task, to: Platform, why: ErrorCode) {
+        let own = task.item.platform;
+        let words = format!("{own} is away ({why}); {to} stands in");
+        let line = LogLine::warn(Part::Fallback, words).code(why).field("to", to.as_str());
+        self.telemetry.log(self.line(line, own, task));
     }
 
     fn ended(

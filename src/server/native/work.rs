@@ -72,6 +72,9 @@ impl Runtime {
             self.core().not_called(job, self.now());
             return;
         }
+        if job.stands_in {
+            tasks.iter().for_each(|task| self.note_stand_in(task, job.platform, ErrorCode::CircuitOpen));
+        }
         let outcome = tokio::select! {
             biased;
             tried = self.attempt(job.platform, &tasks) => Some(tried),

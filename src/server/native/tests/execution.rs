@@ -164,8 +164,8 @@ async fn a_window_admits_what_it_admits() {
 async fn a_trello_card_stands_in_for_a_notion_page() {
     let world = World::start(&[("NOTION_FALLBACK_ENABLED", "true"), ("MAX_RETRY_ATTEMPTS", "0")]);
     world.script.down.lock().unwrap().insert(Platform::Notion, ErrorCode::ServiceDown);
-    let id = world.submit(page("Renew domain")).await;
-    let record = world.until(&id, ActionStatus::Success).await;
+    let first = world.submit(page("Renew domain")).await;
+    let record = world.until(&first, ActionStatus::Success).await;
     assert_eq!((record.platform, record.fallback_platform), (Platform::Notion, Some(Platform::Trello)));
     let calls = world.script.executed.lock().unwrap().clone();
     let seen: Vec<_> = calls.iter().map(|call| call.platform).collect();
@@ -184,6 +184,18 @@ async fn a_trello_card_stands_in_for_a_notion_page() {
     world.until(&id, ActionStatus::Success).await;
     assert_eq!(world.script.calls(), before + 1);
     assert_eq!(world.record(&update).await.status, ActionStatus::Pending);
+    // Either way the log says who stood in, and why.
+    let filters = ["component:fallback", "to:trello"].map(str::to_owned).to_vec();
+    let filter = LineFilter { limit: 10, filters, ..LineFilter::default() };
+    world
+        .until_true("a line about it", async || {
+            let page = world.backend.logs().unwrap().lines(LogName::Application, filter.clone()).await.unwrap();
+            let told = |action: &str, code: &str| {
+                page.lines.iter().any(|line| line["actionId"] == action && line["errorCode"] == code)
+            };
+            told(&first, "SERVICE_DOWN") && told(&id, "CIRCUIT_OPEN")
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
