@@ -6,6 +6,8 @@
 //! lines, such as a PEM key, is also known line by line. Values shorter than [`MIN_LENGTH`] are not looked for: they
 //! would blank out ordinary words.
 
+mod line;
+
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -17,6 +19,8 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use regex::Regex;
 
 use crate::secret::Secret;
+
+pub use line::masked_line;
 
 /// Shortest value that is looked for, in bytes.
 pub const MIN_LENGTH: usize = 8;

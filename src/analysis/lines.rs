@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::logs::query::{PLATFORM, about};
 use crate::logs::time::moment_of;
+use crate::redact::masked_line;
 use crate::wire::{ErrorCode, Platform, Time};
 
 use super::errors::code_of;
@@ -41,8 +42,16 @@ impl<'l> Line<'l> {
         about(|key| self.get(key))
     }
 
-    /// What failed: its message, and its error where that says more.
+    /// What failed: its message, and its error where that says more. What looks like a secret in it is hidden.
     pub fn error_text(&self) -> String {
+        let text = self.whole_error_text();
+        match masked_line(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(masked) => masked,
+        }
+    }
+
+    fn whole_error_text(&self) -> String {
         let message = self.get("message").unwrap_or_default();
         let error = self.get("error").map(nested).unwrap_or_default();
         match (message.is_empty(), error.is_empty()) {

@@ -119,6 +119,7 @@ fn what_cannot_be_asked_names_the_place() {
         ("logs search --limit 0", 2, "at least 1"),
         ("logs executor notoin", 2, "did you mean `notion`?"),
         ("logs search --since tomorrow-ish", 2, "is not a moment"),
+        ("logs search --since 1h --until 2h", 2, "the window is empty"),
         ("logs member2", 1, "member2 ="),
         // No files, and nobody answers.
         ("logs search", 7, "127.0.0.1:9"),
@@ -126,6 +127,22 @@ fn what_cannot_be_asked_names_the_place() {
         let refused = world.line(&format!("{line} --context here")).run().stdout("").code(code);
         assert!(refused.stderr.contains(says), "{line}: {refused:?}");
     }
+}
+
+#[test]
+fn what_looks_like_a_secret_in_a_line_is_hidden_in_every_form() {
+    let world = world();
+    let line = r#"{"level":"error","message":"refused https://u:pa55word@x.y","params":{"apiKey":"k-1234"},"platform":"notion","timestamp":"2026-11-20T10:00:00.000Z"}"#;
+    world.write("logs/application.log", &format!("{line}\n"));
+    let path = world.path("logs/application.log");
+    for form in ["", "-o json", "-o jsonl", "-o jsonl --limit 3", "-o csv"] {
+        let shown = world.line(&format!("logs search --file {} {form}", path.display())).run().code(0);
+        assert!(shown.stdout.contains("(hidden)"), "{form}: {shown:?}");
+        assert!(!shown.stdout.contains("pa55word") && !shown.stdout.contains("k-1234"), "{form}: {shown:?}");
+    }
+    let failures = world.line(&format!("analyze failures --since 2026-11-20T00:00:00Z --file {}", path.display()));
+    let failures = failures.run().code(0);
+    assert!(!failures.stdout.contains("pa55word") && failures.stdout.contains("refused"), "{failures:?}");
 }
 
 /// More lines than one page of the log route or of a table has.

@@ -14,8 +14,9 @@ use crate::app::{App, StaleArgs};
 use crate::client::Orchestrator;
 use crate::commands::args::UntilArgs;
 use crate::commands::logs::left::left;
+use crate::commands::logs::lines;
 use crate::commands::text;
-use crate::error::{Fault, Outcome};
+use crate::error::Outcome;
 use crate::output::{Page, Report, Table, percent};
 use crate::settings::{Since, parse_duration};
 use crate::wire::{Bucket, Time};
@@ -53,10 +54,7 @@ pub(super) async fn run(app: &App, args: CapacityArgs) -> anyhow::Result<Outcome
     let now = app.now();
     let (since, until) = (args.since.resolve_here(now)?, args.until.resolve(app)?.unwrap_or(now));
     if since >= until {
-        return Err(Fault::usage("the window is empty")
-            .because(format!("it begins at {since} and ends at {until}"))
-            .hint("write --since 30d, or an --until that is later")
-            .into());
+        return Err(lines::empty_window(since, until, "--since 30d"));
     }
     let (history, limits) = match &asked {
         Ok((orchestrator, limits)) => (orchestrator.history(since, until, Bucket::Hour).await?, limits.clone()),

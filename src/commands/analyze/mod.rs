@@ -18,7 +18,7 @@ use crate::analysis::lines::Question;
 use crate::app::{App, StaleArgs};
 use crate::commands::logs::lines;
 use crate::commands::logs::place::{self, Place};
-use crate::error::{Fault, Outcome};
+use crate::error::Outcome;
 use crate::logs::query::Query;
 use crate::output::{Page, Report};
 use crate::settings::Since;
@@ -115,10 +115,7 @@ impl LogArgs {
         let since = since.resolve_here(now)?;
         let until = self.until.as_ref().map(|until| until.resolve_here(now)).transpose()?.unwrap_or(now);
         if since >= until {
-            return Err(Fault::usage("the window is empty")
-                .because(format!("it begins at {since} and ends at {until}"))
-                .hint("write --since 7d, or an --until that is later")
-                .into());
+            return Err(lines::empty_window(since, until, "--since 7d"));
         }
         Ok(Asked { place: place?, log, since, until, own, stale: self.stale })
     }

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::logs::layout::Log;
 use crate::logs::page;
 use crate::logs::query::Query;
+use crate::redact::masked_line;
 use crate::wire::{LineFilter, LogName, LogRecord, LogSource};
 
 /// Pieces between the reader and the writer.
@@ -86,6 +87,7 @@ async fn local(app: &App, log: Option<Log>, query: &Query, labelled: bool) -> an
 
 fn push(piece: &mut String, line: &[u8], labelled: bool) {
     let text = String::from_utf8_lossy(line);
+    let text = masked_line(&text);
     let told = labelled.then(|| serde_json::from_slice(line).ok().and_then(|line| label(&line))).flatten();
     match (told, text.trim_end().strip_suffix('}')) {
         (Some(label), Some(inside)) => piece.push_str(&format!("{inside},\"label\":\"{label}\"}}")),

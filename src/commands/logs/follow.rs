@@ -108,7 +108,8 @@ pub(super) async fn follow(
         let mut text = String::new();
         for file in &mut followed {
             for line in file.more(query)? {
-                let Ok(line) = serde_json::from_slice::<Value>(&line) else { continue };
+                let Ok(mut line) = serde_json::from_slice::<Value>(&line) else { continue };
+                super::lines::hide(&mut line);
                 if !(first && shown_before.contains(&line)) {
                     text.push_str(&written(app, &line));
                     text.push('\n');

@@ -12,6 +12,7 @@ use crate::logs::groups::Groups;
 use crate::logs::query::Query;
 use crate::logs::{ask, page};
 use crate::output::{Page, Report, Table, percent};
+use crate::redact::masked_line;
 use crate::wire::{LineFilter, LogName, LogRecord, LogSource};
 
 /// Lines by the value of a key; those without the key are not counted.
@@ -86,7 +87,9 @@ pub(super) async fn count(
         group_by: by,
         total,
         values: groups.len() as u64,
-        groups: shown.map(|(value, count)| Group { value, count, share: share(count) }).collect(),
+        groups: shown
+            .map(|(value, count)| Group { value: masked_line(&value).into_owned(), count, share: share(count) })
+            .collect(),
         other: groups.other,
         source,
     })

@@ -19,8 +19,9 @@ use crate::logs::page;
 use crate::logs::query::{BadFilter, Filter, Query, about};
 use crate::logs::time::moment_of;
 use crate::output::{Format, Page, Report, Table};
+use crate::redact::masked_line;
 use crate::settings::ContextKind;
-use crate::wire::{LineFilter, LogName, LogPage, LogSource, Platform};
+use crate::wire::{LineFilter, LogName, LogPage, LogSource, Platform, Time};
 
 /// Lines shown unless told.
 const LIMIT: u64 = 100;
@@ -412,11 +413,13 @@ pub(super) async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Res
     let found = found?;
     if let Some(key) = args.group_by {
         let grouped = grouped::count(app, &found, about.log, &filter, &query, key).await?;
+        place::ensure_read(app, &grouped.source)?;
         app.emit(&grouped)?;
         return end(app, &grouped.source, &found, &filter, args.stale).await;
     }
     if app.output.format == Format::Jsonl && args.limit.is_none() && !args.follow {
         let source = flow::write(app, &found, about.log, &filter, &query, about.labels).await?;
+        place::ensure_read(app, &source)?;
         return end(app, &source, &found, &filter, args.stale).await;
     }
     // Before the page is read, so that nothing falls in between.
@@ -445,6 +448,7 @@ pub(super) async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Res
             orchestrator.log_lines(about.log, &filter).await.map_err(|error| place::no_files(app, error))?
         }
     };
+    page.lines.iter_mut().for_each(hide);
     if about.labels {
         for line in &mut page.lines {
             if let (Some(label), Some(object)) = (label(line), line.as_object_mut()) {
@@ -453,12 +457,23 @@ pub(super) async fn show(app: &App, about: About, args: LineArgs) -> anyhow::Res
         }
     }
     let report = Lines { page, whole: app.is_verbose() };
+    place::ensure_read(app, &report.page.source)?;
     app.emit(&report)?;
     let outcome = end(app, &report.page.source, &found, &filter, args.stale).await;
     if let Some(followed) = followed {
         return follow::follow(app, followed, &query, &report.page.lines).await;
     }
     outcome
+}
+
+/// Hides what looks like a secret in a line.
+pub(super) fn hide(line: &mut Value) {
+    let text = line.to_string();
+    if let Cow::Owned(masked) = masked_line(&text)
+        && let Ok(masked) = serde_json::from_str(&masked)
+    {
+        *line = masked;
+    }
 }
 
 /// After the lines: where they come from, and how that makes the command end.
@@ -469,7 +484,6 @@ async fn end(
     filter: &LineFilter,
     stale: StaleArgs,
 ) -> anyhow::Result<Outcome> {
-    place::ensure_read(app, source)?;
     app.note(place::told(source, found, filter, app.now()));
     Ok(stale.outcome(app, found, source).await)
 }
@@ -496,7 +510,20 @@ pub(super) fn filter(app: &App, about: &About, args: &LineArgs) -> anyhow::Resul
         filters,
     };
     Query::try_from(&filter).map_err(|bad| unreadable(&bad, &args.filters, args.grep.as_deref()))?;
+    if let (Some(since), Some(until)) = (filter.since, filter.until)
+        && since >= until
+    {
+        return Err(empty_window(since, until, "--since 1h"));
+    }
     Ok(filter)
+}
+
+/// The fault of a window that ends before it begins.
+pub(in crate::commands) fn empty_window(since: Time, until: Time, usual: &str) -> anyhow::Error {
+    Fault::usage("the window is empty")
+        .because(format!("it begins at {since} and ends at {until}"))
+        .hint(format!("write {usual}, or an --until that is later"))
+        .into()
 }
 
 /// The conditions behind `--level`, `--component` and `--workflow`.

@@ -52,7 +52,11 @@ pub(in crate::commands) async fn find(app: &App, log: LogName, file: Option<&Pat
         }
         Some(path) => {
             // Named on purpose, so it has to be there.
-            std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+            std::fs::metadata(path).map_err(|error| {
+                Fault::new(Kind::Failed, format!("cannot read {}", path.display()))
+                    .because(error.to_string())
+                    .hint("name a file or a folder with --file, or - for standard input")
+            })?;
             return Ok(Place::Named(files::family_of(path)?.into()));
         }
         None => {}
