@@ -73,6 +73,15 @@ fn start_hint(app: &App, context: &Context) -> String {
 }
 
 impl App {
+    /// Follows the clock of the sandbox in use, whether that runs or not: what was written down has its times.
+    pub fn follow_sandbox_clock(&self) {
+        if self.settings.context().is_ok_and(|context| context.kind == ContextKind::Sandbox)
+            && let Ok(Some(record)) = sandbox::Record::read(&sandbox::Place::of(&self.settings.places))
+        {
+            self.clock.set_offset_ms(record.clock_offset_ms);
+        }
+    }
+
     /// The sandbox in use, when it was killed: what it left is read by its clock.
     pub fn killed_sandbox(&self) -> Option<sandbox::Record> {
         self.settings.context().ok().filter(|context| context.kind == ContextKind::Sandbox)?;

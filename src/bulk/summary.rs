@@ -143,7 +143,7 @@ impl Report for Summary {
                 parts.push(format!("{count} {word}"));
             }
         }
-        page.line(format_args!("{}: {}", shown(&self.title), parts.join(", ")))
+        page.folded(&format!("{}: {}", self.title, parts.join(", ")), 0)
     }
 
     fn records(&self) -> serde_json::Result<Vec<Value>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::app::App;
-use crate::output::{Format, Style, Tone};
+use crate::output::{Format, Style, Tone, folded, shown};
 use crate::settings::Source;
 
 /// The limit for a whole command: its own unless `--timeout` or its like says otherwise.
@@ -46,11 +46,27 @@ pub fn state(style: &Style, word: &str, width: usize) -> String {
     Tone::of_word(word).map_or(padded.clone(), |tone| style.paint(&padded, tone))
 }
 
-/// The last column: cut to what is left of the terminal's line after the `before` columns.
+/// The last column: on a terminal what does not fit into its line goes on below, after the `before` columns.
 pub fn rest(style: &Style, text: &str, before: usize) -> String {
-    let text = crate::output::shown(text).replace('\n', " ");
-    match style.width {
-        Some(width) => crate::http::clip(&text, width.saturating_sub(before).max(20)),
-        None => text,
+    let text = shown(text).replace('\n', " ");
+    let Some(width) = style.width else { return text };
+    let lines = folded(&format!("{:before$}{text}", ""), width.max(before + 20), before);
+    lines.join("\n").trim_start().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_goes_on_under_its_column() {
+        let style = Style { width: Some(40), ..Style::plain() };
+        let row = |text: &str| format!("notion    FAIL  {}", rest(&style, text, 16));
+        assert_eq!(row("not now"), "notion    FAIL  not now");
+        assert_eq!(
+            row("Service unavailable: please try again later"),
+            "notion    FAIL  Service unavailable:\n                please try again later"
+        );
+        assert_eq!(rest(&Style::plain(), "as long as it is", 2), "as long as it is");
     }
 }

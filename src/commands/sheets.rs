@@ -69,6 +69,7 @@ async fn delete_row(app: &App, args: DeleteRowArgs) -> anyhow::Result<Outcome> {
     if args.row > tab.rows {
         return Err(Fault::new(Kind::NotFound, format!("there is no row {} in {}", args.row, tab.title))
             .because(format!("the tab ends with row {}", tab.rows))
+            .hint(format!("look at the rows once more, and name one from 1 to {}", tab.rows))
             .into());
     }
     let row = clients.sheet_row(id, tab, args.row).await.map_err(|error| error.fault(what()))?;
@@ -96,7 +97,9 @@ fn pick<'a>(title: &str, tabs: &'a [Tab], named: Option<&str>, shown: Option<i64
     }
     match (named, tabs) {
         (Some(name), _) => tabs.iter().find(|tab| tab.title == name).ok_or_else(|| {
-            Fault::new(Kind::NotFound, format!("`{title}` has no tab `{name}`")).because(format!("it has {}", all()))
+            Fault::new(Kind::NotFound, format!("`{title}` has no tab `{name}`"))
+                .because(format!("it has {}", all()))
+                .hint("name one of them: --sheet TAB")
         }),
         (None, [only]) => Ok(only),
         (None, _) => Err(Fault::usage(format!("`{title}` has {} tabs", tabs.len()))

@@ -13,6 +13,9 @@ use crate::platforms::Platform;
 use crate::platforms::slack::{Channel, TEXT_LIMIT};
 use crate::wire::{ActionType, ErrorCode};
 
+/// Longest name of a channel, in characters.
+const NAME_LIMIT: usize = 80;
+
 /// Messages of Slack
 #[derive(Subcommand, Debug)]
 #[allow(missing_docs, reason = "what a verb is for stands at its arguments")]
@@ -38,7 +41,7 @@ impl Verb {
 #[derive(Args, Debug)]
 pub struct SendArgs {
     /// Channel: #name, or its id
-    #[arg(long, value_name = "CHANNEL")]
+    #[arg(long, value_name = "CHANNEL", value_parser = channel)]
     channel: String,
 
     /// What to say
@@ -81,10 +84,24 @@ async fn send(app: &App, args: SendArgs) -> anyhow::Result<Outcome> {
         .await
 }
 
+/// What can be a channel's name or id.
+fn channel(text: &str) -> Result<String, Fault> {
+    let name = text.strip_prefix('#').unwrap_or(text);
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    if !name.is_empty() && name.chars().count() <= NAME_LIMIT && name.chars().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::usage(format!("`{text}` is not a channel of Slack"))
+        .because("it should be its name (letters, digits, `-` and `_`) or its id, as in C0GV0MRYYDS")
+        .hint("copy it from the channel's details in Slack"))
+}
+
 fn ensure_sendable(message: &str) -> Result<(), Fault> {
     let length = message.chars().count();
     if message.trim().is_empty() {
-        return Err(Fault::usage("the message is empty").hint("say something: --text TEXT"));
+        return Err(Fault::usage("the message is empty")
+            .because("Slack takes no message without a text")
+            .hint("say something: --text TEXT"));
     }
     if length > TEXT_LIMIT {
         let length = text::count(length as u64);
@@ -98,7 +115,9 @@ fn ensure_sendable(message: &str) -> Result<(), Fault> {
 fn ensure_open(channel: &Channel) -> Result<(), Fault> {
     let name = &channel.name;
     if channel.is_archived {
-        return Err(Fault::new(Kind::Conflict, format!("#{name} is archived")).because("Slack takes no message for it"));
+        return Err(Fault::new(Kind::Conflict, format!("#{name} is archived"))
+            .because("Slack takes no message for it")
+            .hint("name another channel, or take this one out of the archive in Slack"));
     }
     if !channel.is_member {
         return Err(Fault::new(Kind::NotAuthenticated, format!("the bot is not in #{name}"))
@@ -112,6 +131,16 @@ fn ensure_open(channel: &Channel) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_channel_has_a_name_or_an_id() {
+        for good in ["#operations", "operations", "C0GV0MRYYDS", "#büro_2-a"] {
+            assert_eq!(channel(good).as_deref().ok(), Some(good));
+        }
+        for bad in ["", "#", "Ops Room!", "https://acme.slack.com/archives/C0GV0MRYYDS", &"x".repeat(81)] {
+            assert_eq!(channel(bad).unwrap_err().kind, Kind::Usage, "{bad}");
+        }
+    }
 
     #[test]
     fn what_cannot_be_sent_is_said_before_anybody_is_asked() {

@@ -4,7 +4,7 @@ use super::plan::{Plan, is_production};
 use super::prompt::{Prompt, is_yes};
 use crate::aliases::Class;
 use crate::error::{Fault, Kind};
-use crate::output::shown;
+use crate::output::{folded, shown};
 
 /// Up to this many items a y/N is enough; beyond, the count has to be typed.
 const FEW: u64 = 20;
@@ -39,6 +39,17 @@ pub struct Situation<'a> {
     pub prompt: &'a dyn Prompt,
     /// Whether this is the practice ground, which goes ahead when nobody can be asked.
     pub sandbox: bool,
+    /// Columns of the terminal that the question stands on.
+    pub width: Option<usize>,
+}
+
+impl Situation<'_> {
+    /// A question broken between words where the terminal would break it anywhere; room for a short answer is left.
+    fn fitted(&self, question: &str) -> String {
+        const ANSWER: usize = 5;
+        self.width
+            .map_or_else(|| question.to_owned(), |width| folded(question, width - ANSWER.min(width), 0).join("\n"))
+    }
 }
 
 /// Gets the consent, or the fault that says what is missing. The reason typed meanwhile is returned.
@@ -83,7 +94,7 @@ pub async fn obtain(plan: &Plan, situation: &Situation<'_>) -> Result<Option<Str
     let said_yes = match ask {
         Ask::Nothing => true,
         Ask::YesNo => {
-            let answer = situation.prompt.text(&format!("{} [y/N]", blast(plan))).await;
+            let answer = situation.prompt.text(&situation.fitted(&format!("{} [y/N]", blast(plan)))).await;
             is_yes(answer.map_err(|e| declined(plan, &e))?.as_deref())
         }
         Ask::Count => typed(plan, situation, &plan.items.to_string()).await?,
@@ -104,7 +115,7 @@ fn refused(plan: &Plan, kind: Kind) -> Fault {
 
 async fn typed(plan: &Plan, situation: &Situation<'_>, expected: &str) -> Result<bool, Fault> {
     let question = format!("{} Type {expected} to go on:", blast(plan));
-    let answer = situation.prompt.text(&question).await.map_err(|e| declined(plan, &e))?;
+    let answer = situation.prompt.text(&situation.fitted(&question)).await.map_err(|e| declined(plan, &e))?;
     Ok(answer.is_some_and(|a| a.trim() == expected))
 }
 
@@ -170,7 +181,7 @@ mod tests {
 
     /// Prepared answers never wait.
     fn consent(plan: &Plan, prompt: &Scripted, sandbox: bool) -> Result<Option<String>, Fault> {
-        obtain(plan, &Situation { prompt, sandbox }).now_or_never().expect("an answer at once")
+        obtain(plan, &Situation { prompt, sandbox, width: None }).now_or_never().expect("an answer at once")
     }
 
     fn yes() -> ChangeArgs {

@@ -157,7 +157,7 @@ impl Guard<'_> {
             self.output.say(&crate::output::draw(&plan, self.output.stderr)?);
         }
         let sandbox = self.context.kind == ContextKind::Sandbox;
-        let typed = obtain(&plan, &Situation { prompt: self.prompt, sandbox }).await?;
+        let typed = obtain(&plan, &Situation { prompt: self.prompt, sandbox, width: self.output.stderr.width }).await?;
         let given = plan.change.reason.as_deref().map(str::trim).filter(|r| !r.is_empty()).map(str::to_owned);
         let without_secrets = |text: String| self.output.redactor.redact(&text).into_owned();
         let reason = given.or(typed).map(without_secrets);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::aliases::Class;
-use crate::output::{Page, Report, Tone, shown};
+use crate::output::{Page, Report, Tone, folded, shown};
 
 use super::consent::{Ask, question};
 use super::saved::{SavedPlan, WholePlan};
@@ -411,13 +411,14 @@ impl Plan {
 impl Report for Plan {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         let environment = self.context.environment.as_deref().unwrap_or("unknown environment");
-        let word = if is_production(environment) {
-            page.paint(&environment.to_uppercase(), Tone::Bad)
-        } else {
-            environment.to_owned()
-        };
+        let production = is_production(environment);
+        let word = if production { environment.to_uppercase() } else { environment.to_owned() };
         let (title, place) = (shown(&self.title), &self.context);
-        page.line(format_args!("plan: {title} in {} ({word}) {}", place.name, place.url))?;
+        let head = format!("plan: {title} in {} ({word}) {}", place.name, place.url);
+        for line in page.width.map_or_else(|| vec![head.clone()], |width| folded(&head, width, HANG)) {
+            let painted = if production { page.paint(&word, Tone::Bad) } else { word.clone() };
+            page.line(line.replacen(&format!("({word})"), &format!("({painted})"), 1))?;
+        }
         let shown = if self.change.all { self.steps.len() } else { SHOWN.min(self.steps.len()) };
         for step in &self.steps[..shown] {
             let would = match (step.run, self.local) {
@@ -425,7 +426,12 @@ impl Report for Plan {
                 (false, true) => "would",
                 (false, false) => "would send",
             };
-            page.folded(&format!("  {would} {step}  undo: {}", step.undo), HANG)?;
+            let undo = match &step.undo {
+                // To be pasted: it stays in one piece.
+                Undo::Reverse(command) if command.starts_with("opsctl ") => format!("`{command}`"),
+                how => how.to_string(),
+            };
+            page.folded(&format!("  {would} {step}  undo: {undo}"), HANG)?;
         }
         if shown < self.steps.len() {
             page.line(format_args!("  ... and {} more (--all)", self.steps.len() - shown))?;

@@ -97,10 +97,12 @@ impl<P: DeserializeOwned> SavedPlan<P> {
     pub fn read(path: &Path, context: &str, url: &str, now: Time) -> anyhow::Result<Self> {
         let shown = path.display();
         let bytes = std::fs::read(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Fault::new(Kind::NotFound, format!("there is no plan {shown}")).hint("make one with --save-plan FILE")
-            }
-            _ => Fault::new(Kind::Failed, format!("cannot read the plan {shown}")).because(error.to_string()),
+            std::io::ErrorKind::NotFound => Fault::new(Kind::NotFound, format!("there is no plan {shown}"))
+                .because("no such file is there")
+                .hint("make one with --save-plan FILE"),
+            _ => Fault::new(Kind::Failed, format!("cannot read the plan {shown}"))
+                .because(error.to_string())
+                .hint("name the file that --save-plan wrote"),
         })?;
         let text = String::from_utf8(bytes).map_err(|_| damaged(path, "it is not text"))?;
         let plan = parse(&text).map_err(|why| damaged(path, &why))?;

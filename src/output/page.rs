@@ -82,7 +82,15 @@ impl<'a> Page<'a> {
     fn flush_pairs(&mut self) -> io::Result<()> {
         let width = self.pairs.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
         for (label, value) in std::mem::take(&mut self.pairs) {
-            writeln!(self.out, "{}", format!("{label:width$}  {value}").trim_end())?;
+            let line = format!("{label:width$}  {value}");
+            // A value of several lines has its own.
+            let lines = match self.style.width {
+                Some(most) if !value.contains('\n') => folded(&line, most, width + 2),
+                _ => vec![line],
+            };
+            for line in lines {
+                writeln!(self.out, "{}", line.trim_end())?;
+            }
         }
         Ok(())
     }

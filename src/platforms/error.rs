@@ -114,6 +114,14 @@ impl PlatformError {
             ErrorCode::NotFound if platform == Platform::Notion => fault.hint(
                 "two readings: it does not exist, or it is not shared with this connection (in Notion: ... > Connections)",
             ),
+            ErrorCode::NotFound if platform == Platform::Trello => fault.hint(
+                "two readings: it does not exist, or the member whose token it is cannot see it; `opsctl test auth trello` \
+                 names the member",
+            ),
+            ErrorCode::NotFound if matches!(platform, Platform::Drive | Platform::Sheets) => fault.hint(format!(
+                "two readings: it does not exist, or it is not shared with the account that `opsctl test auth {platform}` \
+                 names",
+            )),
             _ => fault,
         }
     }

@@ -145,6 +145,11 @@ fn a_message_is_sent_to_the_channel_that_was_shown() {
     assert!(done.stderr.contains("send 1 message to the channel #"), "{done:?}");
     assert_eq!(direct.writes(Platform::Slack), 1);
     send("#no-such-channel", "hello").code(5);
+    let shapeless = send("Ops Room!", "hello").code(2);
+    assert!(
+        shapeless.stderr.contains("it should be its name (letters, digits, `-` and `_`) or its id"),
+        "{shapeless:?}"
+    );
     send(&channel, " ").code(2);
     let long = send(&channel, &"x".repeat(40_001)).code(2);
     assert!(long.stderr.contains("40,001 characters"), "{}", long.stderr);
@@ -174,8 +179,15 @@ fn ids_that_cannot_be_are_refused_with_the_shape_they_should_have() {
     assert!(unknown.stderr.contains("not shared with this connection"), "{unknown:?}");
     assert!(unknown.stderr.contains("is that the right workspace?"), "{unknown:?}");
     direct.line(&format!("notion delete {id}")).run().code(5);
-    direct.line("trello archive 5f0000000000000000000001").run().code(5);
-    direct.line("drive delete 1BxiMVs0XRA5nFMdKvBdBZjgmUUqptlbs74OgvE2upms").run().code(5);
+    for line in [
+        "trello archive 5f0000000000000000000001",
+        "trello find-duplicates --board 5f0000000000000000000001",
+        "drive delete 1BxiMVs0XRA5nFMdKvBdBZjgmUUqptlbs74OgvE2upms",
+        "sheets delete-row 1BxiMVs0XRA5nFMdKvBdBZjgmUUqptlbs74OgvE2upms 3",
+    ] {
+        let unknown = direct.line(line).run().code(5);
+        assert!(unknown.stderr.contains("hint: two readings: it does not exist, or "), "{line}: {unknown:?}");
+    }
     direct.sims.fault(Api::Notion, Fault::Unauthorized).unwrap();
     direct.line(&format!("notion delete {id}")).run().code(4);
 }

@@ -82,6 +82,12 @@ fn a_message_carries_its_correction_unless_somebody_edited_it() {
     let text = messages().as_object().unwrap().values().next_back().unwrap()["text"].as_str().unwrap().to_owned();
     assert_eq!(text, "~Invoice 1042 was paid twice~\n_Previous notification was in error, please disregard_");
 
+    // The runbook's own apology can be wrong too.
+    let apology = "Previous notification was in error, please disregard";
+    direct.undo(&send(apology), 0);
+    let text = messages().as_object().unwrap().values().next_back().unwrap()["text"].as_str().unwrap().to_owned();
+    assert_eq!(text, format!("~{apology}~\n_{apology}_"));
+
     let second = send("Deploying 4.2.0");
     let ts = messages().as_object().unwrap().keys().next_back().unwrap().clone();
     let edit = json!({"channel": channel, "ts": ts, "text": "Deploying 4.2.1"});

@@ -20,7 +20,7 @@ fn the_second_block_happens_as_it_is_written() {
 
 #[test]
 fn the_third_block_happens_as_it_is_written() {
-    happens("clean-up", 44, 80, |_| ());
+    happens("clean-up", 45, 80, |_| ());
 }
 
 /// Replays the block with this mark in a terminal of this width.

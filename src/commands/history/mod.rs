@@ -61,6 +61,7 @@ struct ShowArgs {
 impl HistoryArgs {
     /// Runs it.
     pub async fn run(self, app: &App) -> anyhow::Result<Outcome> {
+        app.follow_sandbox_clock();
         match self.verb {
             Some(Verb::Show(args)) => app.emit(&Shown(app.receipts.read(&args.receipt)?))?,
             Some(Verb::Verify(args)) => return args.run(app).await,

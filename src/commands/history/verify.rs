@@ -5,6 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::commands::text;
 use crate::error::{Explained, Outcome};
 use crate::guard::journal::{Flaw, Head, Verified};
 use crate::output::{Page, Report, Tone};
@@ -108,14 +109,17 @@ impl Report for Answer {
         page.line(format_args!("{state}  {} lines in {}", self.lines, self.journal))?;
         match (&self.server, &self.why_not) {
             (Some(server), _) => page.line(format_args!(
-                "{} changes compared with the orchestrator's audit log",
-                server.compared
+                "{} compared with the orchestrator's audit log",
+                text::counted(server.compared as u64, "change", "changes")
             )),
-            (None, why) => page.line(format_args!(
-                "not compared with the orchestrator's audit log ({}): this finds damage and crashes, not a journal that \
-                 was rewritten as a whole",
-                why.as_deref().unwrap_or("not asked")
-            )),
+            (None, why) => {
+                let why = why.as_deref().unwrap_or("not asked");
+                let text = format!(
+                    "not compared with the orchestrator's audit log ({why}): this finds damage and crashes, not a \
+                     journal that was rewritten as a whole"
+                );
+                page.folded(&text, 0)
+            }
         }
     }
 }

@@ -117,6 +117,7 @@ fn columns(database: &Database, matching: &MatchArgs) -> Result<Vec<Vec<String>>
                     let known: Vec<&str> = source.columns.iter().map(|(_, name)| name.as_str()).collect();
                     Fault::usage(format!("--match {field}: `{}` has no such column", source.name))
                         .because(format!("it has {}", known.join(", ")))
+                        .hint("name one of them: --match COLUMN")
                 })
             })
             .collect()
@@ -212,8 +213,11 @@ pub(super) async fn remove(app: &App, args: RemoveArgs) -> anyhow::Result<Outcom
     let search = search(app, &clients, &args.database, &args.matching);
     let (found, database) = share::within(app, &clients, Platform::Notion, args.limits.share.share, search).await?;
     if found.surplus == 0 {
-        let review = note_of_review(&found).map(|note| format!(" {note}")).unwrap_or_default();
-        return already(app, format!("{}{review}", found.none()));
+        let outcome = already(app, found.none())?;
+        if let Some(note) = note_of_review(&found) {
+            app.note(format!("note: {note}"));
+        }
+        return Ok(outcome);
     }
     let items = found.removable().map(|copy| {
         let id = copy.id.as_str();

@@ -69,7 +69,6 @@ async fn sort(clients: &Clients, record: &Record<Item>, args: &UndoArgs) -> Sort
         if item.undo == Undo::Correct {
             // What people have read cannot be taken back, but it can be said that it was wrong.
             plan.way = Way::Request;
-            plan.what = "mark the message as wrong, or say so in its thread".into();
         }
         let name = if item.name.is_empty() { item.id.clone() } else { format!("`{}` ({})", item.name, item.id) };
         match plan.way {
@@ -132,18 +131,38 @@ fn back(item: &Item, place: usize, receipt: &str, done: Done, what: String) -> I
         (Platform::Notion, ActionType::Delete) => Undo::Reverse(format!("opsctl notion delete {}", item.id)),
         (Platform::Trello, ActionType::Delete) => Undo::Reverse(format!("opsctl trello archive {}", item.id)),
         (Platform::Drive, ActionType::Delete) => Undo::Reverse(format!("opsctl drive delete {}", item.id)),
+        (Platform::Sheets, ActionType::Delete) => match row_of(&item.id) {
+            Some((sheet, tab, row)) => Undo::Reverse(format!("opsctl sheets delete-row {sheet} {row} --sheet {tab:?}")),
+            None => Undo::None,
+        },
         _ => Undo::None,
     };
-    let sends = match (done.platform, done.action_type) {
-        (Platform::Notion, ActionType::Delete) => format!("PATCH /v1/pages/{} in_trash=false", item.id),
-        (Platform::Trello, ActionType::Delete) => format!("PUT /1/cards/{} closed=false", item.id),
-        (Platform::Drive, ActionType::Delete) => format!("PATCH /drive/v3/files/{} trashed=false", item.id),
-        _ => what,
+    let (sends, why) = match (done.platform, done.action_type) {
+        (Platform::Notion, ActionType::Delete) => (format!("PATCH /v1/pages/{} in_trash=false", item.id), ""),
+        (Platform::Trello, ActionType::Delete) => (format!("PUT /1/cards/{} closed=false", item.id), ""),
+        (Platform::Drive, ActionType::Delete) => (format!("PATCH /drive/v3/files/{} trashed=false", item.id), ""),
+        (Platform::Sheets, ActionType::Delete) => {
+            let sheet = row_of(&item.id).map_or(item.id.as_str(), |(sheet, ..)| sheet);
+            let send = format!("POST /v4/spreadsheets/{sheet}:batchUpdate insertDimension");
+            (send, "with its values, formulas, formats and notes")
+        }
+        (Platform::Slack, _) if item.undo == Undo::Correct => {
+            let why = "struck out, and said to be in error; in its thread where it can no longer be edited";
+            (format!("POST chat.update channel={}", item.id), why)
+        }
+        _ => (what, ""),
     };
     let deed = Deed::TakeBack { receipt: receipt.to_owned(), item: place, done: Box::new(done) };
-    let back = Item::new(&item.id, deed).named(&item.name).sends(sends).undo(again);
+    let back = Item::new(&item.id, deed).named(&item.name).sends(sends).because(why).undo(again);
     match &item.seen {
         Some(seen) => back.seen(content_of(seen)),
         None => back,
     }
+}
+
+/// Spreadsheet, tab and number of a row's id.
+fn row_of(id: &str) -> Option<(&str, &str, &str)> {
+    let (sheet, place) = id.split_once(' ')?;
+    let (tab, row) = place.rsplit_once('!')?;
+    Some((sheet, tab, row))
 }

@@ -61,7 +61,7 @@ pub async fn correct(session: &Session, done: &Done) -> Result<Undone, PlatformE
         return Ok(Undone::Already(format!("channel {channel} has no message {ts}")));
     };
     let text = message["text"].as_str().unwrap_or_default();
-    if text.contains(CORRECTION) {
+    if is_corrected(text) {
         return Ok(Undone::Already(format!("message {ts} says that it was in error")));
     }
     if let Some(answer) = in_thread(session, channel, ts).await? {
@@ -86,13 +86,18 @@ pub async fn correct(session: &Session, done: &Done) -> Result<Undone, PlatformE
         Err(error) => return Err(error),
     }
     let now = at(session, channel, ts).await?;
-    if now.is_some_and(|m| m["text"].as_str().is_some_and(|text| text.contains(CORRECTION))) {
+    if now.is_some_and(|m| m["text"].as_str().is_some_and(is_corrected)) {
         return Ok(Undone::Confirmed(format!("message {ts} says now that it was in error")));
     }
     Ok(match in_thread(session, channel, ts).await? {
         Some(answer) => Undone::Confirmed(format!("message {answer} in its thread says that it was in error")),
         None => Undone::StillStands(format!("message {ts} stands without a correction")),
     })
+}
+
+/// Whether a message ends with its correction. One that is an apology itself does not.
+fn is_corrected(text: &str) -> bool {
+    text.ends_with(&format!("\n_{CORRECTION}_"))
 }
 
 /// The correction in a message's thread, if one is there.
