@@ -217,6 +217,7 @@ impl Gather {
             .map(|(key, seen)| {
                 let only = (seen.platforms.len() == 1).then(|| seen.platforms.keys().next().copied()).flatten();
                 let next = match self.by {
+                    GroupBy::Error if key.starts_with("Rollback ended") => Some("opsctl workflow failed".to_owned()),
                     GroupBy::Error => next_command(seen.code, only),
                     GroupBy::Platform => only.map(|p| format!("opsctl logs errors --platform {p}")),
                     GroupBy::Type | GroupBy::Hour => None,
@@ -286,6 +287,14 @@ mod tests {
         assert_eq!(limited.next.as_deref(), Some("opsctl rate-limits status"), "two platforms: none is named");
         assert!((limited.share - 2.0 / 3.0).abs() < 1e-9);
         assert_eq!(failures.hours, [Hour { at: Time(12 * HOUR), count: 2 }, Hour { at: Time(13 * HOUR), count: 1 }]);
+    }
+
+    #[test]
+    fn a_rollback_that_left_something_leads_to_its_workflow() {
+        let mut gather = Gather::new(Time(12 * HOUR), Time(14 * HOUR), GroupBy::Error);
+        let line = r#"{"timestamp":"1970-01-01T12:30:00.000Z","message":"Rollback ended: rollback_failed, partially rolled back: 1 of 2 steps"}"#;
+        feed(&mut gather, line);
+        assert_eq!(gather.finish(None).groups[0].next.as_deref(), Some("opsctl workflow failed"));
     }
 
     #[test]
