@@ -33,7 +33,8 @@ pub async fn collect<T>(
     let mut all = Vec::new();
     while let Some(row) = rows.next().await {
         if table {
-            app.output.write(&format!("{}\n", line(&row, &style).trim_end()))?;
+            let lines: Vec<String> = line(&row, &style).lines().map(|line| format!("{}\n", line.trim_end())).collect();
+            app.output.write(&lines.concat())?;
         }
         all.push(row);
     }
@@ -46,10 +47,18 @@ pub fn state(style: &Style, word: &str, width: usize) -> String {
     Tone::of_word(word).map_or(padded.clone(), |tone| style.paint(&padded, tone))
 }
 
-/// The last column: on a terminal what does not fit into its line goes on below, after the `before` columns.
+/// Where text begins that a column is too narrow for.
+const BELOW: usize = 4;
+
+/// The last column: on a terminal what does not fit into its line goes on below, after the `before` columns; a text with
+/// a word that is too long for that, such as an account, stands below the row.
 pub fn rest(style: &Style, text: &str, before: usize) -> String {
     let text = shown(text).replace('\n', " ");
     let Some(width) = style.width else { return text };
+    let longest = text.split(' ').map(|word| word.chars().count()).max().unwrap_or_default();
+    if longest > width.saturating_sub(before) && longest <= width.saturating_sub(BELOW) {
+        return format!("\n{}", folded(&format!("{:BELOW$}{text}", ""), width, BELOW).join("\n"));
+    }
     let lines = folded(&format!("{:before$}{text}", ""), width.max(before + 20), before);
     lines.join("\n").trim_start().to_owned()
 }
@@ -67,6 +76,12 @@ mod tests {
             row("Service unavailable: please try again later"),
             "notion    FAIL  Service unavailable:\n                please try again later"
         );
+        assert_eq!(
+            row("ops@example.com, who sees the log of it"),
+            "notion    FAIL  ops@example.com, who\n                sees the log of it"
+        );
+        let narrow = rest(&style, "orchestrator@sandbox.example.com, who sees the log", 16);
+        assert_eq!(narrow, "\n    orchestrator@sandbox.example.com,\n    who sees the log");
         assert_eq!(rest(&Style::plain(), "as long as it is", 2), "as long as it is");
     }
 }
