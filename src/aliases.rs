@@ -202,6 +202,8 @@ pub const VERBS: &[Verb] = &[
     verb("slack send", &[], Class::M3),
     verb("state backups", &[], Class::R),
     verb("state check", &["workflow check-state"], Class::R),
+    verb("state export", &[], Class::M3),
+    verb("state import", &[], Class::M2),
     verb("state rebuild", &[], Class::M2),
     verb("state restore", &[], Class::M3),
     verb("system status", &[], Class::R),

@@ -17,6 +17,22 @@ impl Orchestrator {
         self.change(approval, Method::POST, "/admin/v1/actions", Some(&actions), None).await
     }
 
+    /// Submits one action of many; `item` tells it from the others of the same approval.
+    pub async fn submit_one(
+        &self,
+        approval: &Approval,
+        item: &str,
+        action: &ActionRequest,
+    ) -> anyhow::Result<SubmitAnswer> {
+        self.change_one((approval, item), Method::POST, "/admin/v1/actions", Some(action)).await
+    }
+
+    /// Puts one removed item of many back.
+    pub async fn restore_one(&self, approval: &Approval, id: &str) -> anyhow::Result<ChangeAnswer> {
+        let request = IdsRequest { ids: vec![id.to_owned()], per_second: None };
+        self.change_one((approval, id), Method::POST, "/admin/v1/queue/restore", Some(&request)).await
+    }
+
     /// Moves one item to the dead letters, if it is still as it was seen.
     pub async fn remove_item(&self, approval: &Approval, id: &str, version: u64) -> anyhow::Result<ChangeAnswer> {
         let path = format!("/admin/v1/queue/items/{}", segment(id));

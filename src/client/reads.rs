@@ -130,6 +130,11 @@ impl Orchestrator {
         self.get(&path).await
     }
 
+    /// Waiting actions as they were submitted, at most `limit`.
+    pub async fn queue_requests(&self, limit: u64) -> anyhow::Result<WaitingRequests> {
+        self.get(&format!("/admin/v1/queue/requests?limit={limit}")).await
+    }
+
     /// Lines of a log.
     pub async fn log_lines(&self, log: LogName, filter: &LineFilter) -> anyhow::Result<LogPage> {
         self.get(&log_path("/admin/v1/logs/lines", log, filter, Some(filter.limit))).await

@@ -176,6 +176,18 @@ impl Orchestrator {
         self.call(method, path, body, Effect::Change { approval, key, if_version }).await
     }
 
+    /// One of many changes of the same kind, told apart by `item`.
+    pub(super) async fn change_one<T: DeserializeOwned>(
+        &self,
+        (approval, item): (&Approval, &str),
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> anyhow::Result<T> {
+        let key = format!("{}:{method}:{path}:{item}", approval.key());
+        self.call(method, path, body, Effect::Change { approval, key, if_version: None }).await
+    }
+
     /// Has something looked at that takes a request of its own; asking twice changes nothing.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,

@@ -8,8 +8,12 @@ use crate::wire::Role;
 pub const OPEN_ON_LOOPBACK: [&str; 5] = ["/health", "/metrics", "/queue", "/circuit-breakers", "/api/rate-limits"];
 
 /// Reads that need more than a viewer.
-const GUARDED_READS: &[(&str, Role)] =
-    &[("/admin/v1/tokens", Role::Admin), ("/admin/v1/security/restore", Role::Admin)];
+const GUARDED_READS: &[(&str, Role)] = &[
+    ("/admin/v1/tokens", Role::Admin),
+    ("/admin/v1/security/restore", Role::Admin),
+    // Everything that was sent, whole.
+    ("/admin/v1/queue/requests", Role::Operator),
+];
 
 /// Changes that need less than an admin: M1 and M2 of the verb table. What only looks is for a viewer.
 const CHANGES: &[(&str, &str, Role)] = &[

@@ -131,6 +131,9 @@ pub trait QueueOps: Send + Sync {
     fn items(&self, filter: QueueFilter) -> Answer<'_, QueueItems>;
     /// One item.
     fn item<'a>(&'a self, id: &'a str) -> Answer<'a, QueueItem>;
+    /// Waiting actions as they were submitted, the oldest first, at most `limit`; without those that belong to a workflow or
+    /// may have been sent.
+    fn requests(&self, limit: u64) -> Answer<'_, WaitingRequests>;
     /// Moves one item to the dead letters. `CONFLICT` when it is executing.
     fn remove<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
     /// Moves many items to the dead letters.

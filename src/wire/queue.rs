@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::words;
-use super::{ActionError, ActionType, Platform, Priority, Time};
+use super::{ActionError, ActionRequest, ActionType, Platform, Priority, Time};
 
 /// Items waiting, by priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -208,6 +208,26 @@ pub struct IdsRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1000)]
     pub per_second: Option<u32>,
+}
+
+/// Waiting actions as they were submitted, so that another orchestrator can have them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingRequests {
+    /// The oldest first.
+    pub requests: Vec<WaitingRequest>,
+    /// Everything that waits, with what cannot be moved: steps of workflows, what may have been sent, what is scheduled.
+    pub waiting: u64,
+}
+
+/// One waiting action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingRequest {
+    /// Its id here.
+    pub action_id: String,
+    /// What it was submitted with; the key in force with it.
+    pub request: ActionRequest,
 }
 
 words! {

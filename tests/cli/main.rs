@@ -14,6 +14,7 @@ mod guard;
 mod logs;
 mod looks;
 mod monitoring;
+mod moving;
 mod oddities;
 mod orchestrator;
 mod outage;

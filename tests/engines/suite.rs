@@ -132,9 +132,11 @@ async fn a_pause_holds_what_is_sent_after_it(world: &World) {
     let pauses = queues(world).pauses().await.expect("pauses");
     assert_eq!((pauses.len(), pauses[0].reason.as_deref()), (1, Some("the suite")));
 
-    let mut ids = Vec::new();
+    let (mut ids, mut keys) = (Vec::new(), Vec::new());
     for n in 0..10 {
-        ids.push(submit(world, &format!("held {n}")).await.id);
+        let sent = submit(world, &format!("held {n}")).await;
+        ids.push(sent.id);
+        keys.push(sent.idempotency_key);
     }
     // Each has been looked at by whatever would execute it, and waits.
     until("all of them wait", || async {
@@ -145,6 +147,13 @@ async fn a_pause_holds_what_is_sent_after_it(world: &World) {
     })
     .await;
     assert_eq!(world.cards_of("held "), 0, "sent after the pause, and executed");
+
+    // As they were sent, with their keys: another orchestrator can have them.
+    let waiting = queues(world).requests(100).await.expect("requests");
+    assert_eq!((waiting.requests.len(), waiting.waiting), (10, 10));
+    let first = waiting.requests.iter().find(|waiting| waiting.action_id == ids[0]).expect("the first");
+    assert_eq!((first.request.data["name"].as_str(), first.request.platform), (Some("held 0"), Platform::Trello));
+    assert_eq!(first.request.idempotency_key, keys[0]);
 
     let removed = queues(world).remove(&ids[0], &ada()).await.expect("removed");
     assert_eq!(removed.effect, EffectKind::Applied);

@@ -162,6 +162,8 @@ pub const OURS: &[&str] = &[
     "security lockdown",
     "security restore",
     "serve",
+    "state export",
+    "state import",
     "token create",
     "token list",
     "token revoke",

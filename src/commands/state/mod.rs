@@ -2,6 +2,8 @@
 
 mod backups;
 mod check;
+mod export;
+mod import;
 mod rebuild;
 mod restore;
 
@@ -16,6 +18,8 @@ use crate::error::Outcome;
 pub enum Verb {
     Backups(backups::BackupsArgs),
     Check(check::CheckArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Rebuild(rebuild::RebuildArgs),
     Restore(restore::RestoreArgs),
 }
@@ -26,6 +30,8 @@ impl Verb {
         match self {
             Self::Backups(args) => backups::run(app, args).await,
             Self::Check(args) => check::run(app, args).await,
+            Self::Export(args) => export::run(app, args).await,
+            Self::Import(args) => import::run(app, args).await,
             Self::Rebuild(args) => rebuild::run(app, args).await,
             Self::Restore(args) => restore::run(app, args).await,
         }

@@ -128,6 +128,13 @@ impl QueueOps for Runtime {
         })
     }
 
+    fn requests(&self, limit: u64) -> Answer<'_, WaitingRequests> {
+        Box::pin(async move {
+            let requests = self.store.read(move |conn| query::requests(conn, limit)).await?;
+            Ok(WaitingRequests { requests, waiting: self.core().queue.len() })
+        })
+    }
+
     fn remove<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
         Box::pin(self.remove_item(id, cx))
     }

@@ -153,7 +153,7 @@ impl RestateBackend {
     }
 
     /// Which of these had leave to write and have not said what came of it: only a worker, which looks, can tell.
-    async fn may_have_been_sent(&self, ids: &[&str]) -> Result<BTreeSet<String>, Refusal> {
+    pub(super) async fn may_have_been_sent(&self, ids: &[&str]) -> Result<BTreeSet<String>, Refusal> {
         #[derive(Deserialize)]
         struct Row {
             id: String,

@@ -152,7 +152,8 @@ impl RestateBackend {
     }
 }
 
-fn injected(row: &Invocation) -> bool {
+/// Whether an invocation's key is the server's own.
+pub(super) fn injected(row: &Invocation) -> bool {
     row.idempotency_key.as_deref().is_some_and(|key| is_injected(key, row.created_at))
 }
 

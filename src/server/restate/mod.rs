@@ -16,6 +16,7 @@ mod ingress;
 mod invocation;
 mod keys;
 mod looks;
+mod moving;
 mod queue;
 mod services;
 mod worker;

@@ -200,6 +200,10 @@ impl QueueOps for RestateBackend {
         Box::pin(self.one(id))
     }
 
+    fn requests(&self, limit: u64) -> Answer<'_, WaitingRequests> {
+        Box::pin(self.waiting_requests(limit))
+    }
+
     fn remove<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
         Box::pin(self.remove_item(id, cx))
     }

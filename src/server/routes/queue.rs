@@ -24,6 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<ServerState> {
     OpenApiRouter::new()
         .routes(routes!(items))
         .routes(routes!(item, remove))
+        .routes(routes!(requests))
         .routes(routes!(clear))
         .routes(routes!(restore))
         .routes(routes!(retry))
@@ -62,6 +63,23 @@ async fn items(State(state): State<ServerState>, Query(query): Query<ItemsQuery>
         limit: Some(within("limit", query.limit.unwrap_or(LIMIT_DEFAULT), 1..=10_000)?),
     };
     Ok(Json(state.queues()?.items(filter).await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RequestsQuery {
+    /// At most this many, 100 unless told.
+    #[param(minimum = 1, maximum = 10_000)]
+    limit: Option<u64>,
+}
+
+/// Waiting actions as they were submitted, oldest first
+#[utoipa::path(get, path = "/admin/v1/queue/requests", operation_id = "queueRequests", tag = "queue",
+    params(RequestsQuery), responses((status = 200, description = "The actions", body = WaitingRequests)))]
+async fn requests(State(state): State<ServerState>, Query(query): Query<RequestsQuery>) -> Reply<WaitingRequests> {
+    let limit = within("limit", query.limit.unwrap_or(LIMIT_DEFAULT), 1..=10_000)?;
+    Ok(Json(state.queues()?.requests(limit).await?))
 }
 
 /// One item in whatever state

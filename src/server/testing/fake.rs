@@ -289,6 +289,12 @@ impl QueueOps for Fake {
             _ => refuse(Refusal::not_found(format!("item {id}"))),
         }
     }
+    fn requests(&self, _limit: u64) -> Answer<'_, WaitingRequests> {
+        let request =
+            serde_json::json!({"type": "create", "platform": "trello", "data": {"name": "x"}, "idempotencyKey": "k-1"});
+        let request = serde_json::from_value(request).expect("an action");
+        ready(WaitingRequests { requests: vec![WaitingRequest { action_id: "a-1".into(), request }], waiting: 1 })
+    }
     fn clear<'a>(&'a self, _request: ClearRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
         self.note(cx);
         ready(done(EffectKind::Applied))

@@ -38,6 +38,8 @@ async fn each_role_does_its_own_and_no_more() {
         let admin = admin_only.contains(&name.as_str()) || name.starts_with("DELETE /admin/v1/tokens/");
         let needs = match (admin, method) {
             (true, _) => Role::Admin,
+            // Everything that was sent, whole.
+            (false, "GET") if name == "GET /admin/v1/queue/requests" => Role::Operator,
             (false, "GET") => Role::Viewer,
             // It asks and changes nothing.
             (false, _) if name == "POST /admin/v1/integrity" => Role::Viewer,

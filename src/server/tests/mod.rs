@@ -162,6 +162,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/admin/v1/actions", r#"{"type":"create","platform":"notion","data":{"title":"x"}}"#),
     ("GET", "/admin/v1/actions/a-1", ""),
     ("GET", "/admin/v1/queue/items", ""),
+    ("GET", "/admin/v1/queue/requests", ""),
     ("GET", "/admin/v1/queue/items/a-1", ""),
     ("DELETE", "/admin/v1/queue/items/a-1", ""),
     ("POST", "/admin/v1/queue/clear", r#"{"stuckOnly":true}"#),

@@ -3,11 +3,13 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::rows::{Dead, ITEM_COLUMNS, RECORD_COLUMNS, item, queue_item, record, word};
+use super::actions::Options;
+use super::rows::{Dead, ITEM_COLUMNS, RECORD_COLUMNS, item, json, queue_item, record, word};
 use super::{StoreError, schema};
 use crate::engine::queue::{Item, Seq};
 use crate::wire::{
-    ActionFilter, ActionPatterns, ActionRecord, ActionStatus, ActionType, Platform, QueueFilter, QueueItem, Time,
+    ActionFilter, ActionPatterns, ActionRecord, ActionRequest, ActionStatus, ActionType, Platform, QueueFilter,
+    QueueItem, Time, WaitingRequest,
 };
 
 /// Counts the store gives for comparison with the index in memory.
@@ -27,6 +29,38 @@ pub struct Totals {
 pub fn load_queue(conn: &Connection) -> Result<Vec<Item>, StoreError> {
     let mut query = conn.prepare(&format!("SELECT {ITEM_COLUMNS} FROM queue q WHERE q.state = 0 ORDER BY q.seq"))?;
     let rows = query.query_map([], item)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Callers' actions that wait and were surely not sent, as they were submitted.
+pub fn requests(conn: &Connection, limit: u64) -> Result<Vec<WaitingRequest>, StoreError> {
+    let mut query = conn.prepare_cached(
+        "SELECT a.id, a.type, a.platform, a.priority, p.data, p.options, a.correlation_id, a.user_id, a.source, \
+         a.workflow_id, a.tags, a.idempotency_key FROM queue q JOIN actions a USING (seq) JOIN payloads p USING (seq) \
+         WHERE q.state = 0 AND q.role = 0 AND q.in_doubt = 0 ORDER BY q.seq LIMIT ?",
+    )?;
+    let rows = query.query_map([limit], |row| {
+        let options: Options = json(row, 5)?.unwrap_or_default();
+        let request = ActionRequest {
+            id: None,
+            action_type: word(row, 1)?,
+            platform: word(row, 2)?,
+            priority: word(row, 3)?,
+            data: json(row, 4)?.unwrap_or_default(),
+            correlation_id: row.get(6)?,
+            user_id: row.get(7)?,
+            source: row.get(8)?,
+            workflow_id: row.get(9)?,
+            timeout: options.timeout,
+            retry_config: options.retry,
+            idempotency_key: row.get(11)?,
+            // What waits in the queue was approved, or never had to be.
+            requires_approval: false,
+            approval_timeout: None,
+            tags: json(row, 10)?.unwrap_or_default(),
+        };
+        Ok(WaitingRequest { action_id: row.get(0)?, request })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

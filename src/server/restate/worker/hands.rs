@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join;
 use restate_sdk::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -42,6 +42,15 @@ struct Gated {
     reason: Option<String>,
 }
 
+impl Gated {
+    fn open(self) -> HandlerResult<()> {
+        match self.paused {
+            true => Err(format!("{HELD}: {}", self.reason.as_deref().unwrap_or("no reason given")).into()),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Leave for one call.
 #[derive(Default)]
 pub(super) struct Permit {
@@ -71,16 +80,14 @@ impl Hands {
     /// Lets a side effect through, or fails the try with the words the contract has for it.
     pub async fn pass(&self, platform: Platform, permit: &Permit) -> HandlerResult<Time> {
         let now = || Some(Asked { at: self.clock.now(), went: None });
-        let (all, own, leave) = try_join3(
-            self.ask::<Gated>(GATE, ALL, "check", None),
+        // First and alone: thousands may wait at it, and each asks again and again.
+        self.ask::<Gated>(GATE, ALL, "check", None).await?.open()?;
+        let (own, leave) = try_join(
             self.ask::<Gated>(GATE, platform.as_str(), "check", None),
             self.ask::<Option<Leave>>(CIRCUIT, platform.as_str(), "check", now()),
         )
         .await?;
-        if let Some(gate) = [all, own].into_iter().find(|gate| gate.paused) {
-            let why = gate.reason.unwrap_or_else(|| "no reason given".to_owned());
-            return Err(format!("{HELD}: {why}").into());
-        }
+        own.open()?;
         let leave = match leave {
             Some(leave) => leave,
             None => self.ask::<Leave>(CIRCUIT, platform.as_str(), "acquire", now()).await?,
