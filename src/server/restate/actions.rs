@@ -51,7 +51,9 @@ impl RestateBackend {
             keyed.then(|| idempotency::derive_key(request.correlation_id.as_deref(), action, target, &request.data))
         };
         let given = request.idempotency_key.clone();
-        let key = settings.enable_idempotency.then(|| given.or_else(derived)).flatten();
+        // What the edge made of the request's own key stands for a caller's repetition.
+        let of_edge = || request.id.clone();
+        let key = settings.enable_idempotency.then(|| given.or_else(derived)).flatten().or_else(of_edge);
         let body = input(&request);
         let sent = self.send(&format!("{service}/{action}/send"), &body, key.as_deref()).await?;
         if sent.is_repeated() {
@@ -91,7 +93,7 @@ impl RestateBackend {
             "Restate has no priorities: submit it with `normal`, which is what it would get",
         )?;
         refuse(
-            request.id.is_some(),
+            request.id.as_deref().is_some_and(|id| !is_of_edge(id)),
             "Restate makes the id of an action: leave `id` out, and give an `idempotencyKey`",
         )?;
         refuse(
@@ -253,6 +255,12 @@ fn of_status(status: ActionStatus) -> String {
     }
 }
 
+/// Whether an id is not the caller's, but made of the request's key by the routes.
+fn is_of_edge(id: &str) -> bool {
+    let digits = id.strip_prefix("key-").unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// What a service is sent: an action without what its address says already.
 fn input(request: &ActionRequest) -> Value {
     let mut body = Map::from_iter([("data".to_owned(), request.data.clone())]);
@@ -295,6 +303,14 @@ mod tests {
     #[test]
     fn an_id_stays_one_piece_of_the_path() {
         assert_eq!(workflow_path("invoice 1/2", "run/send").unwrap(), "Workflow/invoice%201%2F2/run/send");
+    }
+
+    #[test]
+    fn the_edges_ids_are_told_from_callers() {
+        assert!(is_of_edge("key-0123456789abcdef0123456789abcdef"));
+        for id in ["invoice-1", "key-1", "", "key-0123456789abcdef0123456789abcdeg"] {
+            assert!(!is_of_edge(id), "{id}");
+        }
     }
 
     #[test]
