@@ -185,3 +185,28 @@ pub struct Rejected {
     /// When: the first time, when it was rejected by the same before.
     pub timestamp: Time,
 }
+
+impl From<ApprovalRecord> for Approved {
+    fn from(record: ApprovalRecord) -> Self {
+        Approved {
+            status: record.status,
+            approval_id: record.id,
+            action_id: record.action_id,
+            approved_by: record.decided_by.unwrap_or_default(),
+            timestamp: record.decided_at.unwrap_or(record.created_at),
+        }
+    }
+}
+
+impl From<ApprovalRecord> for Rejected {
+    fn from(record: ApprovalRecord) -> Self {
+        Rejected {
+            status: record.status,
+            approval_id: record.id,
+            action_id: record.action_id,
+            rejected_by: record.decided_by.unwrap_or_default(),
+            reason: record.reason.unwrap_or_default(),
+            timestamp: record.decided_at.unwrap_or(record.created_at),
+        }
+    }
+}

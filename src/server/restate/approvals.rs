@@ -219,27 +219,14 @@ impl ApprovalOps for RestateBackend {
     fn approve<'a>(&'a self, id: &'a str, request: ApproveRequest, cx: &'a ChangeContext) -> Answer<'a, Approved> {
         Box::pin(async move {
             let record = self.decide(id, true, &request.user_id, request.reason, cx).await?;
-            Ok(Approved {
-                status: record.status,
-                approval_id: record.id,
-                action_id: record.action_id,
-                approved_by: record.decided_by.unwrap_or_default(),
-                timestamp: record.decided_at.unwrap_or(record.created_at),
-            })
+            Ok(record.into())
         })
     }
 
     fn reject<'a>(&'a self, id: &'a str, request: RejectRequest, cx: &'a ChangeContext) -> Answer<'a, Rejected> {
         Box::pin(async move {
             let record = self.decide(id, false, &request.user_id, Some(request.reason), cx).await?;
-            Ok(Rejected {
-                status: record.status,
-                approval_id: record.id,
-                action_id: record.action_id,
-                rejected_by: record.decided_by.unwrap_or_default(),
-                reason: record.reason.unwrap_or_default(),
-                timestamp: record.decided_at.unwrap_or(record.created_at),
-            })
+            Ok(record.into())
         })
     }
 }
