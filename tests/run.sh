@@ -13,8 +13,22 @@ cargo fmt --all -- --check
 step "lints"
 cargo clippy --quiet --all-targets -- -D warnings
 
+step "build"
+cargo test --quiet --no-run
+
 # Most tests wait for real processes, so two fit on a core.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 
+# The runbook's scenes wait longest, so they play beside everything else.
 step "tests, generated files included"
-cargo test --quiet --no-fail-fast
+beside=$(mktemp)
+trap 'rm -f "$beside"' EXIT
+cargo test --quiet --test runbook >"$beside" 2>&1 &
+scenes=$!
+status=0
+others=$(for test in tests/*/main.rs; do basename "$(dirname "$test")"; done | grep -vx runbook)
+# shellcheck disable=SC2046 # a word each
+cargo test --quiet --no-fail-fast --lib --bins $(printf -- '--test %s ' $others) || status=1
+wait "$scenes" || status=1
+cat "$beside"
+exit "$status"

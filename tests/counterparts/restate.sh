@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
-# The suite of every engine over a real Restate server: with services in JavaScript that keep to the state contract, and
-# with `opsctl worker`.
+# A real Restate server: the suite of every engine with services in JavaScript that keep to the state contract and with
+# `opsctl worker`, and three nodes of it that are killed while they work.
 . "$(dirname "$0")/lib/serve.bash" "$@"
-need node npm cargo
+. "$(dirname "$0")/lib/restate.bash"
+need cargo
 here=$(realpath "$(dirname "$0")")
-
-cp -r "$here/restate" "$work/restate"
-(cd "$work/restate" && npm ci --no-audit --no-fund --ignore-scripts >"$work/npm.out" 2>&1) \
-  || skip "cannot install Restate: $(grep -m 1 'npm error' "$work/npm.out")"
-ls "$work"/restate/node_modules/@restatedev/*/bin/restate-server >/dev/null 2>&1 \
-  || skip "there is no Restate server for this machine in its packages"
+install_restate
 
 cd "$here/../.."
-# The bound is no measure: without it a cluster that never answers would hold everything up.
-OPSCTL_RESTATE=$work/restate timeout 600 cargo test --quiet --test engines restate_ >"$work/suite.out" 2>&1 \
-  || { cat "$work/suite.out" >&2; fail "see above"; }
+# over_restate NAME TESTS...: runs tests over the real server. The bound is no measure: without it a cluster that never
+# answers would hold everything up.
+over_restate() {
+  local out=$work/$1.out
+  OPSCTL_RESTATE=$work/restate timeout 600 cargo test --quiet --test engines -- "${@:2}" >"$out" 2>&1 \
+    || { cat "$out" >&2; fail "see above"; }
+}
+
+over_restate suite restate_ --skip killed
 grep -oE 'restate( with opsctl worker)?: .*' "$work/suite.out"
 [ "$(grep -c 'what waited is executed once: ok' "$work/suite.out")" = 2 ] || fail "the suite did not run to its end"
+
+over_restate kills restate_loses_nothing_when_nodes_and_workers_are_killed
+grep -A 8 '^cluster kill loop: ' "$work/kills.out" || fail "the kill loop did not run"

@@ -5,6 +5,7 @@
 //! packages installed.
 
 mod failures;
+mod kills;
 mod restate;
 #[path = "../served/mod.rs"]
 mod served;
@@ -29,13 +30,27 @@ async fn restate_keeps_what_the_verbs_promise() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restate_with_our_workers_keeps_what_the_verbs_promise() {
-    over_restate(Workers::Ours).await;
+    over_restate(Workers::Ours(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restate_loses_nothing_when_nodes_and_workers_are_killed() {
+    if let Some(folder) = packages("the kill loop over a Restate cluster") {
+        kills::run(&folder).await;
+    }
 }
 
 async fn over_restate(workers: Workers) {
-    let Some(folder) = std::env::var_os("OPSCTL_RESTATE").map(PathBuf::from) else {
-        served::note("SKIPPED: the suite over a real Restate: set OPSCTL_RESTATE to a folder that has it");
-        return;
-    };
-    suite::run(&World::restate(&folder, workers).await).await;
+    if let Some(folder) = packages("the suite over a real Restate") {
+        suite::run(&World::restate(&folder, workers).await).await;
+    }
+}
+
+/// Where Restate is, or a word about what is skipped.
+fn packages(what: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("OPSCTL_RESTATE").map(PathBuf::from);
+    if folder.is_none() {
+        served::note(&format!("SKIPPED: {what}: set OPSCTL_RESTATE to a folder that has it"));
+    }
+    folder
 }

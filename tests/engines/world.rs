@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use opsctl::clock::Clock;
+use opsctl::http::Url;
 use opsctl::sandbox::sim::{SimOptions, Sims};
 use opsctl::server::backend::{Backend, ChangeContext};
 use opsctl::server::restate::{Cluster, RestateOptions};
@@ -13,7 +14,7 @@ use opsctl::server::{ServeOptions, Server};
 use opsctl::wire::Platform;
 use tokio::net::TcpListener;
 
-use crate::restate::{Node, Workers};
+use crate::restate::{Nodes, Plan, Workers};
 use crate::served::TempDir;
 
 /// Ends a run in which nothing moves any more; nothing is measured against it.
@@ -24,7 +25,7 @@ pub struct World {
     pub engine: &'static str,
     pub backend: Arc<dyn Backend>,
     pub sims: Sims,
-    _node: Option<Node>,
+    _nodes: Option<Nodes>,
     _folder: TempDir,
 }
 
@@ -51,26 +52,28 @@ impl World {
         let (sims, mut env) = simulators(&folder).await;
         env.insert("APPROVAL_RULES".into(), "none".into());
         env.insert("TRELLO_RATE_LIMIT".into(), "1000000".into());
-        let node = Node::start(packages, folder.path(), &sims, &env, workers).await;
+        let plan = Plan { packages, folder: folder.path(), sims: &sims, env: &env, nodes: 1, workers };
+        let nodes = Nodes::start(plan).await;
+        // Nobody listens at the first: the second has to be found.
+        let nobody: Url = "http://127.0.0.1:1".parse().expect("a URL");
         let options_of_cluster = RestateOptions {
-            // Nobody listens at the first: the second has to be found.
-            admin: vec!["http://127.0.0.1:1".parse().expect("a URL"), node.admin.clone()],
-            ingress: vec!["http://127.0.0.1:1".parse().expect("a URL"), node.ingress.clone()],
+            admin: vec![nobody.clone(), nodes.admin().remove(0)],
+            ingress: vec![nobody, nodes.ingress().remove(0)],
             token: None,
             patience: Duration::from_secs(20),
         };
         // A node that just started takes registrations before its SQL answers; until then it is refused.
         let cluster = until("the cluster", || async { Cluster::connect(options_of_cluster.clone()).await.ok() }).await;
         let server = Server::open_over(options(&folder, &sims, env.clone()), Some(cluster)).expect("a server");
-        World::serve(workers.engine(), server, sims, Some(node), folder).await
+        World::serve(workers.engine(), server, sims, Some(nodes), folder).await
     }
 
-    async fn serve(engine: &'static str, server: Server, sims: Sims, node: Option<Node>, folder: TempDir) -> World {
+    async fn serve(engine: &'static str, server: Server, sims: Sims, nodes: Option<Nodes>, folder: TempDir) -> World {
         let backend = server.state().backend.clone();
         assert_eq!(Some(backend.engine()), engine.split(' ').next());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         tokio::spawn(server.serve(listener, Duration::from_secs(1), std::future::pending()));
-        World { engine, backend, sims, _node: node, _folder: folder }
+        World { engine, backend, sims, _nodes: nodes, _folder: folder }
     }
 
     /// Cards made under this name.
