@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::secret::Secret;
 
 /// The runbook's variables that hold secrets, and our own. `GOOGLE_SERVICE_ACCOUNT_KEY` is a path and not here.
-pub const SECRET_VARIABLES: [&str; 29] = [
+pub const SECRET_VARIABLES: [&str; 30] = [
     super::TOKEN_VARIABLE,
     "NOTION_API_KEY",
     "NOTION_API_KEY_BACKUP",
@@ -35,6 +35,7 @@ pub const SECRET_VARIABLES: [&str; 29] = [
     "TOGETHER_API_KEY",
     "OPENROUTER_API_KEY",
     "OPENAI_API_KEY",
+    "RESTATE_AUTH_TOKEN",
 ];
 
 /// Environment variables.

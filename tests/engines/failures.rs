@@ -176,7 +176,9 @@ async fn workers_that_cannot_be_started_or_registered_say_why() {
     let ingress = ["--restate-ingress", "http://127.0.0.1:1"];
     let (code, said) = worker(&folder, &["--listen", "0.0.0.0:0", ingress[0], ingress[1]]);
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("can have it act on the platforms"), "{said}");
+    assert!(said.contains("can have it act on the platforms") && said.contains("--identity-key"), "{said}");
+    let (code, said) = worker(&folder, &["--identity-key", "publickeyv1_short", ingress[0], ingress[1]]);
+    assert!(code == Some(2) && said.contains("publickeyv1_short"), "{code:?} {said}");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let (code, said) = worker(&folder, &["--listen", &address, ingress[0], ingress[1]]);

@@ -7,18 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use opsctl::http::Url;
 use opsctl::sandbox::sim::Sims;
 
 use crate::served::note;
-use crate::world::WATCHDOG;
+use crate::world::{WATCHDOG, until};
+
+/// The file with the cluster's key.
+const PRIVATE_KEY: &str = "identity.pem";
+/// The key of a cluster that nobody runs.
+const STRANGER: &str = "publickeyv1_ChjENKeMvCtRnqG2mrBK1HmPKufgFUc98K8B3ononQvp";
 
 /// What executes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Workers {
     /// What a team writes in its own language.
     InJavaScript,
-    /// So many `opsctl worker` behind one address.
+    /// So many `opsctl worker` behind one address, of a cluster that signs its requests.
     Ours(usize),
 }
 
@@ -61,10 +67,14 @@ pub struct Nodes {
     endpoints: String,
     env: BTreeMap<String, String>,
     kind: Workers,
+    /// Whose requests our workers serve.
+    key: String,
     ports: Vec<Ports>,
     services: u16,
     nodes: Vec<Child>,
     workers: Vec<Child>,
+    /// A worker that serves another cluster.
+    stranger: Option<Child>,
 }
 
 /// Where a node listens.
@@ -85,17 +95,55 @@ impl Nodes {
             endpoints: plan.sims.endpoints().trello.to_string(),
             env: plan.env.clone(),
             kind: plan.workers,
+            key: String::new(),
             ports: ports.collect(),
             services: free_port(),
             nodes: Vec::new(),
             workers: Vec::new(),
+            stranger: None,
         };
         let endpoints = serde_json::to_string(&plan.sims.endpoints()).expect("JSON");
         std::fs::write(all.folder.join("endpoints.json"), endpoints).expect("a file");
+        write_private_key(&all.folder.join(PRIVATE_KEY));
         all.nodes = (0..plan.nodes).map(|node| all.node(node)).collect();
+        if all.signs() {
+            all.key = all.identity().await;
+        }
         all.workers = (0..all.kind.count()).map(|_| all.worker()).collect();
+        let elsewhere = free_port();
+        all.stranger = Some(all.spawn(all.ours(elsewhere, STRANGER), "services.log"));
         all.register().await;
+        all.is_refused_at(elsewhere).await;
         all
+    }
+
+    /// Whether the cluster signs its requests. Services in JavaScript do not ask for it.
+    fn signs(&self) -> bool {
+        matches!(self.kind, Workers::Ours(_))
+    }
+
+    /// The public half of the cluster's key, which it logs.
+    async fn identity(&self) -> String {
+        until("the cluster's identity key", || async {
+            let said = std::fs::read_to_string(self.folder.join("restate.log")).unwrap_or_default();
+            let key = &said[said.find("publickeyv1_")?..];
+            // The line may not be whole yet.
+            Some(key[..key.find('"')?].to_owned())
+        })
+        .await
+    }
+
+    /// A worker that serves another cluster does not even say what it has: not to one that signs nothing, and not to one
+    /// that signs with its own key.
+    async fn is_refused_at(&self, workers: u16) {
+        until("the refusal", || async {
+            let out = self.registration(workers).output().expect("opsctl runs");
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert_eq!(out.status.code(), Some(1), "{said}");
+            // Until it listens nobody refuses.
+            said.contains("401").then(|| assert!(said.contains("--identity-key"), "{said}"))
+        })
+        .await;
     }
 
     /// The addresses for operators.
@@ -139,6 +187,10 @@ impl Nodes {
             .env("RESTATE_ADVERTISED_ADDRESS", format!("http://127.0.0.1:{}", own.fabric))
             .env("RESTATE_DEFAULT_NUM_PARTITIONS", "4")
             .env("RESTATE_DISABLE_TELEMETRY", "true");
+        if self.signs() {
+            let key = self.folder.join(PRIVATE_KEY);
+            server.env("RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE", key);
+        }
         if self.ports.len() > 1 {
             server.env("RESTATE_METADATA_CLIENT__ADDRESSES", format!("[{}]", seeds.join(",")));
             server.env("RESTATE_DEFAULT_REPLICATION", "2");
@@ -149,17 +201,17 @@ impl Nodes {
     fn worker(&self) -> Child {
         let worker = match self.kind {
             Workers::InJavaScript => self.in_javascript(),
-            Workers::Ours(_) => self.ours(),
+            Workers::Ours(_) => self.ours(self.services, &self.key),
         };
         self.spawn(worker, "services.log")
     }
 
-    fn ours(&self) -> Command {
+    fn ours(&self, port: u16, key: &str) -> Command {
         let ingress: Vec<String> = self.ingress().iter().map(Url::to_string).collect();
         let mut worker = self.opsctl();
         worker.envs(&self.env).args(["worker", "--engine", "restate", "--restate-ingress", &ingress.join(",")]);
-        worker.args(["--listen", &format!("127.0.0.1:{}", self.services), "--endpoints"]);
-        worker.arg(self.folder.join("endpoints.json"));
+        worker.args(["--listen", &format!("127.0.0.1:{port}"), "--identity-key", key]);
+        worker.arg("--endpoints").arg(self.folder.join("endpoints.json"));
         worker
     }
 
@@ -176,11 +228,8 @@ impl Nodes {
     /// Has the cluster told where the workers are, as soon as both are there.
     async fn register(&self) {
         let started = Instant::now();
-        let admin: Vec<String> = self.admin().iter().map(Url::to_string).collect();
         loop {
-            let mut register = self.opsctl();
-            register.args(["worker", "register", url(self.services).as_str(), "--yes"]);
-            let out = register.args(["--restate-admin", &admin.join(",")]).output().expect("opsctl runs");
+            let out = self.registration(self.services).output().expect("opsctl runs");
             if out.status.success() {
                 return;
             }
@@ -193,6 +242,13 @@ impl Nodes {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    fn registration(&self, workers: u16) -> Command {
+        let admin: Vec<String> = self.admin().iter().map(Url::to_string).collect();
+        let mut register = self.opsctl();
+        register.args(["worker", "register", url(workers).as_str(), "--yes", "--restate-admin", &admin.join(",")]);
+        register
     }
 
     /// An `opsctl` with a home of its own.
@@ -210,7 +266,7 @@ impl Nodes {
 
 impl Drop for Nodes {
     fn drop(&mut self) {
-        for child in self.nodes.iter_mut().chain(&mut self.workers) {
+        for child in self.nodes.iter_mut().chain(&mut self.workers).chain(&mut self.stranger) {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -223,6 +279,14 @@ fn server_in(packages: &Path) -> PathBuf {
     let entries = std::fs::read_dir(&scope).unwrap_or_else(|e| panic!("{}: {e}", scope.display()));
     let binaries = entries.flatten().map(|entry| entry.path().join("bin/restate-server"));
     binaries.into_iter().find(|path| path.is_file()).expect("the Restate server's binary")
+}
+
+/// What a cluster signs its requests with: an Ed25519 key in PKCS #8, as `openssl genpkey` makes it.
+fn write_private_key(path: &Path) {
+    let mut key = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    key.extend(std::iter::repeat_with(|| fastrand::u8(..)).take(32));
+    let text = BASE64_STANDARD.encode(key);
+    std::fs::write(path, format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")).expect("a file");
 }
 
 fn url(port: u16) -> Url {

@@ -18,10 +18,12 @@ use crate::http::Url;
 use crate::output::{Page, Report};
 use crate::platforms::Endpoints;
 use crate::secret::Secret;
-use crate::server::restate::{Worker, WorkerOptions};
+use crate::server::restate::{IdentityKey, Worker, WorkerOptions};
 use crate::wire::Severity;
 use register::RegisterArgs;
 
+/// Public keys of the cluster, when no flag names them.
+const IDENTITY_KEY: &str = "RESTATE_IDENTITY_KEY";
 /// Connections that wait to be taken.
 const BACKLOG: u32 = 1024;
 
@@ -29,7 +31,8 @@ const BACKLOG: u32 = 1024;
 ///
 /// As many processes as wanted: several on one machine share an address, and one that dies is replaced by the others. The
 /// platforms' credentials and the limits come from the environment, with the same names as for `serve`. The cluster has to
-/// be told where they are: `opsctl worker register`.
+/// be told where they are: `opsctl worker register`. Whoever reaches a worker can have it act on the platforms, unless
+/// `--identity-key` says whose signature a request has to have.
 ///
 /// Example: opsctl worker --engine restate --restate-ingress http://r1:8080
 #[derive(clap::Args, Debug)]
@@ -62,7 +65,13 @@ struct RunArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9080")]
     listen: SocketAddr,
 
-    /// Listen on an address that others can reach
+    /// Public key of the cluster, with commas between several [default: RESTATE_IDENTITY_KEY]
+    ///
+    /// Requests that none of them signed are refused. Restate logs its key when it starts, as `kid`.
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    identity_key: Vec<IdentityKey>,
+
+    /// Listen where others can reach it without an identity key
     #[arg(long)]
     allow_remote: bool,
 
@@ -77,6 +86,8 @@ struct RunArgs {
 struct Listening {
     url: String,
     ingress: Vec<String>,
+    /// Whose requests are served; everybody's when there is none.
+    identity_keys: Vec<String>,
     pid: u32,
 }
 
@@ -84,6 +95,10 @@ impl Report for Listening {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         page.pair("Listening", &self.url)?;
         page.pair("Ingress", self.ingress.join(", "))?;
+        match self.identity_keys.as_slice() {
+            [] => page.pair("Serves", "everybody who reaches it")?,
+            keys => page.pair("Serves", format_args!("what is signed by {}", keys.join(" or ")))?,
+        }
         page.pair("Process", self.pid)
     }
 }
@@ -100,16 +115,18 @@ impl WorkerArgs {
 
 impl RunArgs {
     async fn run(self, app: &App) -> anyhow::Result<Outcome> {
-        if !self.listen.ip().is_loopback() && !self.allow_remote {
+        let keys = self.keys(app)?;
+        if !self.listen.ip().is_loopback() && keys.is_empty() && !self.allow_remote {
             return Err(Fault::usage(format!("{} can be reached from other machines", self.listen))
                 .because("whoever reaches a worker can have it act on the platforms")
-                .hint("keep it on 127.0.0.1, or pass --allow-remote where only the cluster can reach it")
+                .hint("pass the cluster's --identity-key, or --allow-remote where nobody else can reach it")
                 .into());
         }
         let mut stop = Stop::new()?;
         let worker = Worker::new(WorkerOptions {
             ingress: self.restate_ingress.clone(),
             token: app.settings.env.non_empty("RESTATE_AUTH_TOKEN").map(Secret::new),
+            keys: keys.clone(),
             endpoints: self.endpoints.as_deref().map_or_else(|| Ok(Endpoints::default()), read_endpoints)?,
             env: app.settings.env.as_map().clone(),
         });
@@ -121,6 +138,7 @@ impl RunArgs {
         app.emit(&Listening {
             url: format!("http://{address}"),
             ingress: self.restate_ingress.iter().map(crate::server::restate::plain).collect(),
+            identity_keys: keys.iter().map(IdentityKey::to_string).collect(),
             pid: std::process::id(),
         })?;
         worker
@@ -132,6 +150,20 @@ impl RunArgs {
             })
             .await;
         Ok(Outcome::Done)
+    }
+
+    /// The keys of the clusters that are served.
+    fn keys(&self, app: &App) -> Result<Vec<IdentityKey>, Fault> {
+        let named = app.settings.env.non_empty(IDENTITY_KEY).filter(|_| self.identity_key.is_empty());
+        let Some(named) = named else { return Ok(self.identity_key.clone()) };
+        let key = |text: &str| {
+            text.trim().parse().map_err(|why: String| {
+                Fault::usage(format!("{IDENTITY_KEY} does not name identity keys"))
+                    .because(why)
+                    .hint(format!("{IDENTITY_KEY}=publickeyv1_..., with commas between several"))
+            })
+        };
+        named.split(',').map(key).collect()
     }
 }
 

@@ -42,7 +42,7 @@ use crate::server::telemetry::{LogLine, Part, Telemetry};
 use crate::wire::{Capability, ErrorCode, Time};
 
 pub use self::admin::plain;
-pub use self::worker::{Worker, WorkerOptions};
+pub use self::worker::{IdentityKey, Worker, WorkerOptions};
 pub use self::workers::{Registered, RegisteredService};
 
 /// How often what is registered, and whether Restate answers, is looked at.

@@ -56,9 +56,15 @@ impl Cluster {
             })?;
         if !reply.is_success() {
             let kind = if reply.status == 409 { Kind::Conflict } else { Kind::Failed };
-            return Err(Fault::new(kind, what).because(refused(&reply, "to register them").message).hint(
-                "start them with `opsctl worker --engine restate`, and name an address that the cluster can reach",
-            ));
+            let why = refused(&reply, "to register them").message;
+            // The workers' own answer, inside the cluster's.
+            let hint = match why.contains("401") {
+                true => "start workers and cluster with two halves of one key: `--identity-key` in docs/restate.md",
+                false => {
+                    "start them with `opsctl worker --engine restate`, and name an address that the cluster can reach"
+                }
+            };
+            return Err(Fault::new(kind, what).because(why).hint(hint));
         }
         serde_json::from_slice(&reply.body)
             .map_err(|error| Fault::new(Kind::Failed, what).because(format!("the cluster's answer: {error}")))

@@ -6,6 +6,7 @@
 
 mod actions;
 mod hands;
+mod identity;
 mod objects;
 mod rules;
 mod services;
@@ -19,6 +20,7 @@ use restate_sdk::http_server::HttpServer;
 use tokio::net::TcpListener;
 
 use self::hands::Hands;
+pub use self::identity::IdentityKey;
 use crate::clock::Clock;
 use crate::http::Url;
 use crate::platforms::{Clients, Endpoints};
@@ -34,6 +36,8 @@ pub struct WorkerOptions {
     pub ingress: Vec<Url>,
     /// Sent as a bearer token to the ingress.
     pub token: Option<Secret>,
+    /// Keys of clusters that are served; without one everybody is who reaches the worker.
+    pub keys: Vec<IdentityKey>,
     /// Where the platforms are.
     pub endpoints: Endpoints,
     /// The variables it takes settings from.
@@ -55,7 +59,8 @@ impl Worker {
         let clients = Clients::new(options.endpoints, credentials(&settings), clock.clone());
         let hands = Arc::new(Hands::new(clients, settings, clock, options.ingress, options.token));
         let offered = services::all(&hands).into_iter();
-        let endpoint = offered.fold(Endpoint::builder(), |builder, service| builder.bind(service)).build();
+        let builder = offered.fold(Endpoint::builder(), |builder, service| builder.bind(service));
+        let endpoint = identity::demand(builder, &options.keys).build();
         Worker { endpoint, findings }
     }
 
