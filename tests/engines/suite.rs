@@ -149,8 +149,11 @@ async fn a_pause_holds_what_is_sent_after_it(world: &World) {
     assert_eq!(world.cards_of("held "), 0, "sent after the pause, and executed");
 
     // As they were sent, with their keys: another orchestrator can have them.
-    let waiting = queues(world).requests(100).await.expect("requests");
-    assert_eq!((waiting.requests.len(), waiting.waiting), (10, 10));
+    let waiting = until("none of them is being tried", || async {
+        let waiting = queues(world).requests(100).await.expect("requests");
+        ((waiting.requests.len(), waiting.waiting) == (10, 10)).then_some(waiting)
+    })
+    .await;
     let first = waiting.requests.iter().find(|waiting| waiting.action_id == ids[0]).expect("the first");
     assert_eq!((first.request.data["name"].as_str(), first.request.platform), (Some("held 0"), Platform::Trello));
     assert_eq!(first.request.idempotency_key, keys[0]);
