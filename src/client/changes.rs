@@ -17,20 +17,14 @@ impl Orchestrator {
         self.change(approval, Method::POST, "/admin/v1/actions", Some(&actions), None).await
     }
 
-    /// Submits one action of many; `item` tells it from the others of the same approval.
-    pub async fn submit_one(
+    /// Puts actions of another orchestrator in; `part` tells these from the others of the same approval.
+    pub async fn put_in_queue(
         &self,
         approval: &Approval,
-        item: &str,
-        action: &ActionRequest,
-    ) -> anyhow::Result<SubmitAnswer> {
-        self.change_one((approval, item), Method::POST, "/admin/v1/actions", Some(action)).await
-    }
-
-    /// Puts one removed item of many back.
-    pub async fn restore_one(&self, approval: &Approval, id: &str) -> anyhow::Result<ChangeAnswer> {
-        let request = IdsRequest { ids: vec![id.to_owned()], per_second: None };
-        self.change_one((approval, id), Method::POST, "/admin/v1/queue/restore", Some(&request)).await
+        part: &str,
+        request: &ImportRequest,
+    ) -> anyhow::Result<ImportAnswer> {
+        self.change_one((approval, part), Method::POST, "/admin/v1/queue/requests", Some(request)).await
     }
 
     /// Moves one item to the dead letters, if it is still as it was seen.
@@ -44,9 +38,24 @@ impl Orchestrator {
         self.change(approval, Method::POST, "/admin/v1/queue/clear", Some(request), None).await
     }
 
-    /// Puts removed items back.
-    pub async fn restore_items(&self, approval: &Approval, request: &IdsRequest) -> anyhow::Result<ChangeAnswer> {
-        self.change(approval, Method::POST, "/admin/v1/queue/restore", Some(request), None).await
+    /// Moves some of many items to the dead letters; `part` tells these from the others of the same approval.
+    pub async fn clear_part(
+        &self,
+        approval: &Approval,
+        part: &str,
+        request: &ClearRequest,
+    ) -> anyhow::Result<ChangeAnswer> {
+        self.change_one((approval, part), Method::POST, "/admin/v1/queue/clear", Some(request)).await
+    }
+
+    /// Puts removed items back; `part` tells these from the others of the same approval.
+    pub async fn restore_items(
+        &self,
+        approval: &Approval,
+        part: &str,
+        request: &IdsRequest,
+    ) -> anyhow::Result<ChangeAnswer> {
+        self.change_one((approval, part), Method::POST, "/admin/v1/queue/restore", Some(request)).await
     }
 
     /// Drives failed items again.

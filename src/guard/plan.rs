@@ -299,6 +299,13 @@ impl Plan {
         self
     }
 
+    /// Marks what cannot be taken back although each of its steps can.
+    #[must_use]
+    pub fn irreversible(mut self) -> Self {
+        self.undoable = false;
+        self
+    }
+
     /// Marks the brake: `pause all`, `queue pause`.
     #[must_use]
     pub fn brake(mut self) -> Self {

@@ -18,6 +18,7 @@ const GUARDED_READS: &[(&str, Role)] = &[
 /// Changes that need less than an admin: M1 and M2 of the verb table. What only looks is for a viewer.
 const CHANGES: &[(&str, &str, Role)] = &[
     ("POST", "/admin/v1/actions", Role::Operator),
+    ("POST", "/admin/v1/queue/requests", Role::Operator),
     ("POST", "/admin/v1/queue/restore", Role::Operator),
     ("POST", "/admin/v1/queue/retry", Role::Operator),
     ("POST", "/admin/v1/pauses", Role::Operator),

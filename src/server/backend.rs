@@ -134,6 +134,9 @@ pub trait QueueOps: Send + Sync {
     /// Waiting actions as they were submitted, the oldest first, at most `limit`; without those that belong to a workflow or
     /// may have been sent.
     fn requests(&self, limit: u64) -> Answer<'_, WaitingRequests>;
+    /// Puts actions of another orchestrator in, each by itself, under its key or one made of its id: what is there already is
+    /// not put in again, and what was taken out here is put back.
+    fn put_in<'a>(&'a self, actions: Vec<WaitingRequest>, cx: &'a ChangeContext) -> Answer<'a, Vec<ImportedItem>>;
     /// Moves one item to the dead letters. `CONFLICT` when it is executing.
     fn remove<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer>;
     /// Moves many items to the dead letters.

@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod journal;
 pub mod lock;
 pub mod lockdown;
+mod moving;
 pub mod native;
 pub mod open;
 pub mod openapi;

@@ -230,6 +230,60 @@ pub struct WaitingRequest {
     pub request: ActionRequest,
 }
 
+/// Waiting actions of another orchestrator, to be put into this queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportRequest {
+    /// The actions, with their ids where they come from.
+    #[schema(min_items = 1, max_items = 1000)]
+    pub requests: Vec<WaitingRequest>,
+}
+
+words! {
+    /// What became of an action of another orchestrator.
+    Put {
+        /// It waits here now.
+        Imported = "imported",
+        /// It was taken out here before, and waits again.
+        Restored = "restored",
+        /// It was here already, and waits or is executed.
+        AlreadyThere = "already_there",
+        /// It was done here already, by its key.
+        Done = "done",
+        /// It does not wait here; why is said.
+        Failed = "failed",
+    }
+}
+
+/// What became of one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportedItem {
+    /// Its id where it comes from.
+    pub action_id: String,
+    /// What became of it.
+    pub put: Put,
+    /// Its id here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Why, or what else is to be known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What became of all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportAnswer {
+    /// What became of the whole: `refused` when one failed, `already_so` when none was new.
+    pub effect: EffectKind,
+    /// Each of them.
+    pub items: Vec<ImportedItem>,
+    /// Id in the server's audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_id: Option<String>,
+}
+
 words! {
     /// What became of one item of a change.
     EffectKind {

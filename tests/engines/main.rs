@@ -6,6 +6,7 @@
 
 mod failures;
 mod kills;
+mod moving;
 mod restate;
 #[path = "../served/mod.rs"]
 mod served;
@@ -42,7 +43,9 @@ async fn restate_loses_nothing_when_nodes_and_workers_are_killed() {
 
 async fn over_restate(workers: Workers) {
     if let Some(folder) = packages("the suite over a real Restate") {
-        suite::run(&World::restate(&folder, workers).await).await;
+        let world = World::restate(&folder, workers).await;
+        suite::run(&world).await;
+        moving::over_and_back(&World::native().await, &world).await;
     }
 }
 

@@ -7,6 +7,7 @@ use opsctl::server::backend::{ChangeContext, QueueOps};
 use opsctl::wire::*;
 use serde_json::json;
 
+use crate::moving;
 use crate::served::note;
 use crate::world::{World, ada, until};
 
@@ -19,6 +20,7 @@ pub async fn run(world: &World) {
     idempotency(world).await;
     a_pause_holds_what_is_sent_after_it(world).await;
     plan_and_apply(world).await;
+    moving::out_and_back(world).await;
     what_failed_is_driven_again(world).await;
     a_failed_workflow_is_rolled_back(world).await;
     a_failed_undo_is_retried(world).await;
@@ -28,7 +30,7 @@ pub async fn run(world: &World) {
     breaker(world).await;
 }
 
-fn done(world: &World, what: &str) {
+pub fn done(world: &World, what: &str) {
     note(&format!("{}: {what}: ok", world.engine));
 }
 
@@ -37,11 +39,11 @@ fn card(name: &str) -> ActionRequest {
     serde_json::from_value(request).expect("an action")
 }
 
-fn queues(world: &World) -> &dyn QueueOps {
+pub fn queues(world: &World) -> &dyn QueueOps {
     world.backend.queues().expect("queues")
 }
 
-async fn submit(world: &World, name: &str) -> Submitted {
+pub async fn submit(world: &World, name: &str) -> Submitted {
     loop {
         match queues(world).submit(vec![card(name)], &ada()).await {
             Ok(mut answer) => return answer.actions.remove(0),
@@ -58,7 +60,7 @@ async fn view(world: &World, view: QueueView, older_than: Option<u64>) -> QueueI
     queues(world).items(filter).await.expect("items")
 }
 
-async fn waiting(world: &World) -> u64 {
+pub async fn waiting(world: &World) -> u64 {
     queues(world).status().await.expect("a status").total_queued
 }
 
@@ -114,12 +116,12 @@ async fn idempotency(world: &World) {
     done(world, "keys: duplicate, collision, list, check, clear");
 }
 
-async fn pause(world: &World) {
+pub async fn pause(world: &World) {
     let paused = queues(world).pause(PauseScope::Queue, &ada()).await.expect("paused");
     assert_eq!(paused.effect, EffectKind::Applied, "{}", paused.message);
 }
 
-async fn resume(world: &World) {
+pub async fn resume(world: &World) {
     let request = PauseRequest { scope: PauseScope::All, slow_start: false };
     let resumed = queues(world).resume(request, &ada()).await.expect("resumed");
     assert_eq!(resumed.effect, EffectKind::Applied, "{}", resumed.message);

@@ -1,29 +1,35 @@
 //! `opsctl state export`: waiting actions out of one orchestrator, into a file.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::moved::{MOST, Moved, unfinished};
 use crate::app::App;
+use crate::client::Orchestrator;
 use crate::commands::args::already;
 use crate::error::{Fault, Kind, Outcome};
 use crate::files;
-use crate::guard::{ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
+use crate::guard::{Approval, ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
 use crate::output::{Page, Report};
-use crate::wire::{ClearRequest, EffectKind, WaitingRequest};
+use crate::wire::{ClearRequest, EffectKind, ItemEffect, QueueFilter, QueueView};
 
-/// Most actions of one file; a longer queue is moved in several.
-const MOST: u64 = 10_000;
-/// What the first line of a file says it is.
-pub(super) const FORMAT: &str = "opsctl queue 1";
+/// Actions taken out with one request, so that each ends well within the time limit of a call.
+const PART: usize = 1000;
+/// How often what was accepted and not seen is asked for again.
+const ROUNDS: usize = 3;
+/// How long the end of what is being executed is waited for.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// Move waiting actions out of the queue into a file
 ///
 /// For another orchestrator: `opsctl state import` puts them into its queue. Everything has to be paused. They are written
-/// down first and taken out then, so none is lost and none is executed here any more; `opsctl undo` puts them back. Steps of
-/// workflows stay, and what may have been sent.
+/// down first and taken out then; an export that was interrupted is finished by the same command. Steps of workflows
+/// stay, and what may have been sent. `opsctl undo` puts them back as long as the file was not imported.
 ///
 /// Example: opsctl state export queue.jsonl --dry-run
 #[derive(Args, Debug)]
@@ -36,20 +42,14 @@ pub struct ExportArgs {
     change: ChangeArgs,
 }
 
-/// The first line of a file.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Heading {
-    pub format: String,
-    pub from: String,
-    pub items: u64,
-}
-
 /// What was moved.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Exported {
     file: String,
     exported: u64,
+    /// What was to be moved and was not, with why.
+    not_moved: BTreeMap<String, String>,
     left: u64,
 }
 
@@ -57,7 +57,9 @@ impl Report for Exported {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         page.pair("File", &self.file)?;
         page.pair("Exported", self.exported)?;
-        page.pair("Left", self.left)
+        page.pair("Not moved", self.not_moved.len())?;
+        page.pair("Left", self.left)?;
+        super::reasons(page, &self.not_moved)
     }
 }
 
@@ -76,47 +78,135 @@ pub(super) async fn run(app: &App, args: ExportArgs) -> anyhow::Result<Outcome> 
             .hint("opsctl queue pause --reason \"moving the queue\"")
             .into());
     }
-    let found = orchestrator.queue_requests(MOST).await?;
-    if found.requests.is_empty() {
-        return already(app, format!("nothing to move: {} wait, and none of them can be", found.waiting));
+    let (part, from) = (unfinished(&file), app.address().await?.1);
+    let begun = Moved::read_unfinished(&part)?;
+    if let Some(other) = begun.as_ref().filter(|begun| begun.from != from) {
+        return Err(Fault::new(Kind::Conflict, format!("cannot go on with {}", part.display()))
+            .because(format!("it is of {}, and {from} is in use", other.from))
+            .hint("use the context it was begun in, or name another file")
+            .into());
     }
-    let (n, from) = (found.requests.len() as u64, app.address().await?.1);
-    let step = Step::new("POST /admin/v1/queue/clear")
-        .on(file.display())
-        .because(format!("{n} of {} waiting actions, written down first", found.waiting))
-        .undo(Undo::Restore);
-    let plan = Plan::new("state export", format!("move {n} waiting actions out of the queue"), &change);
-    let Some(approval) = app.approve(&plan.step(step).items(n)).await? else { return Ok(Outcome::Done) };
+    settle(app, &orchestrator).await?;
+    let goes_on = begun.is_some();
+    let (requests, evidence) = match begun {
+        Some(begun) => {
+            let evidence = format!("{} actions of an export that did not end", begun.requests.len());
+            (begun.requests, evidence)
+        }
+        None => {
+            let found = orchestrator.queue_requests(MOST).await?;
+            if found.requests.is_empty() {
+                return already(app, nothing(found.waiting));
+            }
+            let evidence = format!("{} of {} waiting actions, written down first", found.requests.len(), found.waiting);
+            (found.requests, evidence)
+        }
+    };
+    let n = requests.len() as u64;
+    let step = Step::new("POST /admin/v1/queue/clear").on(file.display()).because(evidence).undo(Undo::Restore);
+    let title = format!("move {n} waiting actions out of the queue into {}", file.display());
+    // Like a clear: nobody else may be taking out of this queue meanwhile.
+    let plan = Plan::new("state export", title, &change).subject("queue").step(step).items(n);
+    let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
 
-    // Until they are taken out it has another name, so that nobody puts them in twice.
-    let part = PathBuf::from(format!("{}.part", file.display()));
-    write(&part, &from, &found.requests)?;
-    let ids = found.requests.iter().map(|waiting| waiting.action_id.clone()).collect();
-    let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(ids) };
-    let answer = orchestrator.clear_queue(&approval, &request).await?;
-    let out = |id: &str| answer.items.iter().any(|item| item.id == id && item.effect == EffectKind::Applied);
-    let moved: Vec<WaitingRequest> = found.requests.into_iter().filter(|waiting| out(&waiting.action_id)).collect();
-    write(&file, &from, &moved)?;
+    // Until they are taken out it has another name, and says so itself: nobody can put them in twice.
+    let mut moved = Moved { export: approval.key().to_owned(), from, at: app.now(), requests };
+    moved.write_unfinished(&part)?;
+    let effects = match take_out(app, &orchestrator, &approval, &moved, goes_on).await {
+        Ok(effects) => effects,
+        Err(error) => {
+            app.note(format!("{} has all of them; the same command goes on with it", part.display()));
+            return Err(error);
+        }
+    };
+    let effect_of = |id: &str| effects.get(id).map(|item| item.effect);
+    moved.requests.retain(|waiting| effect_of(&waiting.action_id) == Some(EffectKind::Applied));
+    if !moved.requests.is_empty() {
+        moved.write(&file)?;
+    }
     files::remove_if_there(&part)?;
-    let items = answer.items.iter();
-    let items = items.map(|i| ReceiptItem::from_effect(i, UndoAction::RestoreItem { id: i.id.clone() })).collect();
-    app.receipt(&approval, items)?;
+    let restore = |item: &ItemEffect| ReceiptItem::from_effect(item, UndoAction::RestoreItem { id: item.id.clone() });
+    app.receipt(&approval, effects.values().map(restore).collect())?;
+
+    let exported = moved.requests.len() as u64;
+    let not_moved = effects.into_values().filter(|item| item.effect != EffectKind::Applied);
+    let not_moved = not_moved.map(|item| (item.id, item.detail.unwrap_or_else(|| item.effect.to_string()))).collect();
     let left = orchestrator.queue_status().await?.total_queued;
-    app.emit(&Exported { file: file.display().to_string(), exported: moved.len() as u64, left })?;
-    app.note(format!("next, where they go to: opsctl --context NAME state import {}", file.display()));
+    app.emit(&Exported { file: file.display().to_string(), exported, not_moved, left })?;
+    if exported > 0 {
+        app.note(format!("next, where they go to: opsctl --context NAME state import {}", file.display()));
+    }
     if left > 0 {
         app.note(format!("{left} wait here still: see them with `opsctl queue stuck --older-than 0s`"));
     }
-    Ok(if moved.len() as u64 == n { Outcome::Done } else { Outcome::SomeFailed })
+    Ok(if exported == n { Outcome::Done } else { Outcome::SomeFailed })
 }
 
-fn write(file: &Path, from: &str, requests: &[WaitingRequest]) -> anyhow::Result<()> {
-    let heading = Heading { format: FORMAT.into(), from: from.to_owned(), items: requests.len() as u64 };
-    let mut text = serde_json::to_string(&heading)?;
-    text.push('\n');
-    for waiting in requests {
-        text.push_str(&serde_json::to_string(waiting)?);
-        text.push('\n');
+fn nothing(waiting: u64) -> String {
+    match waiting {
+        0 => "nothing to move: nothing waits".into(),
+        n => format!(
+            "nothing to move: {n} wait, and none of them can be moved (steps of workflows, what may have been sent, what is \
+             scheduled)"
+        ),
     }
-    files::write_whole(file, text.as_bytes(), true)
+}
+
+/// Waits a moment for the end of what is being executed: it would neither be moved nor be left.
+async fn settle(app: &App, orchestrator: &Orchestrator) -> anyhow::Result<()> {
+    let view = QueueView::Executing;
+    let filter = QueueFilter { view, platform: None, since: None, older_than: None, limit: Some(1) };
+    let started = Instant::now();
+    let mut executing = orchestrator.queue_items(&filter).await?.total;
+    if executing > 0 {
+        app.note(format!("{executing} are being executed: waiting for their end"));
+    }
+    while executing > 0 && started.elapsed() < SETTLING {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        executing = orchestrator.queue_items(&filter).await?.total;
+    }
+    if executing > 0 {
+        app.note(format!("{executing} are being executed still: they stay here, whatever becomes of them"));
+    }
+    Ok(())
+}
+
+/// Takes them out, part by part. What is taken out already counts only when this export did it, now or before it was
+/// interrupted.
+async fn take_out(
+    app: &App,
+    orchestrator: &Orchestrator,
+    approval: &Approval,
+    moved: &Moved,
+    goes_on: bool,
+) -> anyhow::Result<BTreeMap<String, ItemEffect>> {
+    let n = moved.requests.len() as u64;
+    let bar = app.output.progress(n, "export");
+    let mut effects = BTreeMap::new();
+    let mut left: Vec<String> = moved.requests.iter().map(|waiting| waiting.action_id.clone()).collect();
+    for round in 0..ROUNDS {
+        let ours = goes_on || round > 0;
+        for (place, ids) in left.chunks(PART).enumerate() {
+            let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(ids.to_vec()) };
+            let answer = orchestrator.clear_part(approval, &format!("{round}.{place}"), &request).await?;
+            for mut item in answer.items {
+                match item.effect {
+                    EffectKind::AlreadySo if ours => item.effect = EffectKind::Applied,
+                    EffectKind::AlreadySo => item.detail = Some("somebody took it out meanwhile".into()),
+                    _ => {}
+                }
+                effects.insert(item.id.clone(), item);
+            }
+            approval.at(&format!("{} of {n}", effects.len()));
+            bar.at("export", effects.len() as u64, n);
+        }
+        left = effects.values().filter(|i| i.effect == EffectKind::Accepted).map(|i| i.id.clone()).collect();
+        if left.is_empty() {
+            return Ok(effects);
+        }
+    }
+    Err(Fault::new(Kind::Unreachable, format!("{} of {n} actions are not seen to be taken out", left.len()))
+        .because("that they are taken out was accepted, and it is not done yet")
+        .hint("wait a moment, then repeat the command")
+        .into())
 }

@@ -2,22 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use futures_util::StreamExt;
 use serde::Serialize;
 
-use super::export::{FORMAT, Heading};
+use super::moved::{Moved, Uses, subject};
+use crate::aliases::Class;
 use crate::app::App;
 use crate::client::Orchestrator;
 use crate::error::{Explained, Fault, Kind, Outcome};
 use crate::guard::{Approval, ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoAction};
-use crate::output::{Page, Report, Table};
-use crate::wire::{ActionStatus, EffectKind, PauseScope, Priority, WaitingRequest};
+use crate::output::{Page, Report};
+use crate::wire::{EffectKind, ImportRequest, ImportedItem, PauseScope, Priority, Put, WaitingRequest};
 
-/// Submissions under way at once.
-const AT_ONCE: usize = 16;
+/// Most actions of one request, so that each ends well within the time limit of a call.
+const PART: usize = 500;
+/// Most bytes of one request, its frame included: the server takes twice as many.
+const PART_BYTES: usize = 512 * 1024;
+/// How long what was put in is looked for in the count of what waits.
+const SETTLING: Duration = Duration::from_secs(10);
+/// Age from which what was executed under a key may be forgotten: what both engines keep unless they are told otherwise.
+const KEYS_HOLD: Duration = Duration::from_secs(24 * 3600);
+/// How far the clock of the machine that wrote a file may be ahead of ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3600);
 
 /// Put the waiting actions of a file into the queue
 ///
@@ -44,7 +53,11 @@ struct Imported {
     imported: u64,
     restored: u64,
     already_there: u64,
+    done: u64,
+    not_sent: u64,
     failed: BTreeMap<String, String>,
+    #[serde(skip)]
+    for_approval: u64,
 }
 
 impl Report for Imported {
@@ -53,26 +66,56 @@ impl Report for Imported {
         page.pair("Imported", self.imported)?;
         page.pair("Put back", self.restored)?;
         page.pair("There already", self.already_there)?;
+        page.pair("Done already", self.done)?;
         page.pair("Failed", self.failed.len())?;
-        let mut table = Table::new(&["ITEM", "WHY"]);
-        for (item, why) in &self.failed {
-            table.row([item.clone(), why.clone()]);
-        }
-        if table.is_empty() { Ok(()) } else { page.table(&table) }
+        page.pair("Not sent", self.not_sent)?;
+        super::reasons(page, &self.failed)
     }
 }
 
-/// What became of one.
-enum Put {
-    Imported,
-    Restored,
-    There,
-    Failed(String),
+impl Imported {
+    fn add(&mut self, item: ImportedItem) {
+        match item.put {
+            Put::Imported => {
+                self.imported += 1;
+                // The only thing that is said of one that was put in.
+                self.for_approval += u64::from(item.detail.is_some());
+            }
+            Put::Restored => self.restored += 1,
+            Put::AlreadyThere => self.already_there += 1,
+            Put::Done => self.done += 1,
+            Put::Failed => {
+                let why = item.detail.unwrap_or_else(|| item.put.to_string());
+                self.failed.insert(item.action_id, why);
+            }
+        }
+    }
+
+    /// Of a request that has no answer: some of it may have arrived.
+    fn unanswered(&mut self, part: &[WaitingRequest], error: &anyhow::Error) {
+        let why = Explained::from_error(error).message;
+        self.failed.extend(part.iter().map(|waiting| (waiting.action_id.clone(), format!("not known: {why}"))));
+    }
+
+    fn seen(&self) -> u64 {
+        self.imported + self.restored + self.already_there + self.done + self.failed.len() as u64
+    }
+
+    fn receipt(&self, file: &str, stopped: bool) -> ReceiptItem {
+        let effect = match (self.imported + self.restored, self.already_there + self.done) {
+            (0, 0) if stopped => EffectKind::Accepted,
+            (0, 0) => EffectKind::Conflict,
+            (0, _) => EffectKind::AlreadySo,
+            _ => EffectKind::Applied,
+        };
+        let item = ReceiptItem::applied(file, UndoAction::none("take them out with `opsctl state export`"));
+        ReceiptItem { effect, ..item }
+    }
 }
 
 pub(super) async fn run(app: &App, args: ImportArgs) -> anyhow::Result<Outcome> {
     let ImportArgs { file, change } = args;
-    let (heading, mut requests) = read(&file)?;
+    let mut moved = Moved::read(&file)?;
     let orchestrator = app.orchestrator().await?.clone();
     let pauses = orchestrator.pauses().await?;
     if !pauses.iter().any(|pause| pause.scope == PauseScope::Queue) {
@@ -81,71 +124,125 @@ pub(super) async fn run(app: &App, args: ImportArgs) -> anyhow::Result<Outcome> 
             .hint("opsctl queue pause --reason \"moving the queue\"")
             .into());
     }
-    let n = requests.len() as u64;
-    let mut plan = Plan::new("state import", format!("put {n} actions into the queue"), &change);
-    if orchestrator.info().await?.engine == "restate" {
-        let lose = requests.iter_mut().map(simplify).filter(|lost| *lost).count();
-        if lose > 0 {
-            plan = plan
-                .note(format!("{lose} lose their priority, timeout or retry settings, which Restate does not have"));
-        }
+    let since = moved.at.minus(CLOCKS_DIFFER);
+    let uses = Uses::of(app, &moved.export, since, None)?;
+    uses.ensure_not_undone(&file)?;
+    let here = orchestrator.info().await?.engine;
+    let lose = if here == "restate" { moved.requests.iter_mut().map(simplify).filter(|lost| *lost).count() } else { 0 };
+    let plan = plan(app, &moved, &uses, &change, &file.display().to_string(), lose).await?;
+    let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
+    // Somebody may have taken the export back while this was being asked.
+    let uses = Uses::of(app, &moved.export, since, Some(approval.receipt_id()))?;
+    if let Err(fault) = uses.ensure_not_undone(&file) {
+        app.receipt(&approval, Vec::new())?;
+        return Err(fault.into());
     }
-    let step = Step::new("POST /admin/v1/actions")
-        .on(file.display())
-        .because(format!("{n} actions of {}", heading.from))
-        .undo(Undo::Reverse("opsctl queue clear".into()));
-    let Some(approval) = app.approve(&plan.step(step).items(n)).await? else { return Ok(Outcome::Done) };
-
-    let mut done = Imported { items: n, ..Imported::default() };
-    let bar = app.output.progress(n, "import");
-    let (orchestrator, approval_of) = (&orchestrator, &approval);
-    let put = requests.iter().map(|waiting| async move { (waiting, put(orchestrator, approval_of, waiting).await) });
-    let mut put = futures_util::stream::iter(put).buffer_unordered(AT_ONCE);
-    let mut seen = 0;
-    while let Some((waiting, put)) = put.next().await {
-        seen += 1;
-        bar.at("import", seen, n);
-        match put {
-            Put::Imported => done.imported += 1,
-            Put::Restored => done.restored += 1,
-            Put::There => done.already_there += 1,
-            Put::Failed(why) => drop(done.failed.insert(waiting.action_id.clone(), why)),
-        }
-    }
-    let why = "take them out with `opsctl queue clear`";
-    app.receipt(&approval, vec![ReceiptItem::applied(file.display().to_string(), UndoAction::none(why))])?;
-    let failed = done.failed.len() as u64;
+    let (done, stopped) = put_in(app, &orchestrator, &approval, moved.requests).await;
+    app.receipt(&approval, vec![done.receipt(&file.display().to_string(), stopped.is_some())])?;
     app.emit(&done)?;
-    let waiting = orchestrator.queue_status().await?.total_queued;
-    app.note(format!("{waiting} wait here now; they are executed after `opsctl queue resume`"));
-    match failed {
-        0 => Ok(Outcome::Done),
-        _ => {
-            app.note("What failed is neither here nor there: it is in the file, and run again only that is put in.");
-            Ok(Outcome::SomeFailed)
-        }
+    if done.for_approval > 0 {
+        app.note(format!("{} of them wait for a person: `opsctl approvals pending`", done.for_approval));
     }
+    let again =
+        "What failed or was not sent is in the file: the same command puts in what is missing, and nothing twice.";
+    if let Some(error) = stopped {
+        app.note(again);
+        return Err(error);
+    }
+    let waiting = waiting(&orchestrator, done.imported + done.restored - done.for_approval).await?;
+    app.note(format!("{waiting} wait here now; they are executed after `opsctl queue resume`"));
+    if done.failed.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    app.note(again);
+    Ok(Outcome::SomeFailed)
 }
 
-/// Puts one action in, or back where it was taken out.
-async fn put(orchestrator: &Orchestrator, approval: &Approval, waiting: &WaitingRequest) -> Put {
-    let id = &waiting.action_id;
-    let mut request = waiting.request.clone();
-    request.idempotency_key.get_or_insert_with(|| format!("moved:{id}"));
-    let submitted = match orchestrator.submit_one(approval, id, &request).await {
-        Ok(mut answer) => answer.actions.pop(),
-        Err(error) => return Put::Failed(Explained::from_error(&error).message),
-    };
-    let Some(submitted) = submitted else { return Put::Failed("the orchestrator says nothing of it".into()) };
-    match (submitted.duplicate, submitted.status) {
-        (false, _) => Put::Imported,
-        (true, ActionStatus::Pending | ActionStatus::Executing) => Put::There,
-        (true, ActionStatus::Removed) => match orchestrator.restore_one(approval, &submitted.id).await {
-            Ok(answer) if matches!(answer.effect, EffectKind::Applied | EffectKind::AlreadySo) => Put::Restored,
-            Ok(answer) => Put::Failed(answer.message),
-            Err(error) => Put::Failed(Explained::from_error(&error).message),
-        },
-        (true, status) => Put::Failed(format!("its key stands for action {}, which is {status}", submitted.id)),
+async fn plan(
+    app: &App,
+    moved: &Moved,
+    uses: &Uses,
+    change: &ChangeArgs,
+    file: &str,
+    lose: usize,
+) -> anyhow::Result<Plan> {
+    let (n, here) = (moved.requests.len() as u64, app.address().await?.1);
+    let step = Step::new("POST /admin/v1/queue/requests")
+        .on(file)
+        .because(format!("{n} actions of {}", moved.from))
+        .undo(Undo::Reverse("opsctl state export".into()));
+    let plan = Plan::new("state import", format!("put {n} actions into the queue"), change);
+    let mut plan = plan.subject(subject(&moved.export)).step(step).items(n);
+    if lose > 0 {
+        let words = "lose their priority, timeout or retry settings, which Restate does not have";
+        plan = plan.note(format!("{lose} {words}"));
+    }
+    if app.now().since(moved.at) > KEYS_HOLD {
+        let words = "what was put in before and is no longer known by its key will be EXECUTED TWICE";
+        plan = plan.class(Class::M3).irreversible().note(format!("the file is of {}: {words}", moved.at));
+    }
+    if let Some(other) = uses.imports.iter().find(|import| import.url != here) {
+        let words = "what is in both will be EXECUTED TWICE";
+        let note = format!("{} put this file into `{}` ({}): {words}", other.id, other.context, other.url);
+        plan = plan.class(Class::M3).irreversible().note(note);
+    }
+    Ok(plan)
+}
+
+/// Puts them in, part by part. A request that fails as a whole ends it.
+async fn put_in(
+    app: &App,
+    orchestrator: &Orchestrator,
+    approval: &Approval,
+    requests: Vec<WaitingRequest>,
+) -> (Imported, Option<anyhow::Error>) {
+    let n = requests.len() as u64;
+    let mut done = Imported { items: n, ..Imported::default() };
+    let bar = app.output.progress(n, "import");
+    for (place, part) in parts(requests).into_iter().enumerate() {
+        let request = ImportRequest { requests: part };
+        match orchestrator.put_in_queue(approval, &place.to_string(), &request).await {
+            Ok(answer) => answer.items.into_iter().for_each(|item| done.add(item)),
+            Err(error) => {
+                done.unanswered(&request.requests, &error);
+                // One that is too large for a request is in nobody's way.
+                if Explained::from_error(&error).kind != Kind::Usage {
+                    done.not_sent = n - done.seen();
+                    return (done, Some(error));
+                }
+            }
+        }
+        approval.at(&format!("{} of {n}", done.seen()));
+        bar.at("import", done.seen(), n);
+    }
+    (done, None)
+}
+
+/// The actions in requests that are neither too many nor too large.
+fn parts(requests: Vec<WaitingRequest>) -> Vec<Vec<WaitingRequest>> {
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for waiting in requests {
+        let size = serde_json::to_string(&waiting).map_or(0, |text| text.len() + 1);
+        if part.len() == PART || (bytes + size > PART_BYTES && !part.is_empty()) {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += size;
+        part.push(waiting);
+    }
+    parts.push(part);
+    parts
+}
+
+/// How many wait, once all that was put in is counted or the time for that is over.
+async fn waiting(orchestrator: &Orchestrator, put_in: u64) -> anyhow::Result<u64> {
+    let started = Instant::now();
+    loop {
+        let waiting = orchestrator.queue_status().await?.total_queued;
+        if waiting >= put_in || started.elapsed() > SETTLING {
+            return Ok(waiting);
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
 }
 
@@ -156,28 +253,6 @@ fn simplify(waiting: &mut WaitingRequest) -> bool {
     request.priority = Priority::Normal;
     (request.timeout, request.retry_config) = (None, None);
     had
-}
-
-fn read(file: &Path) -> anyhow::Result<(Heading, Vec<WaitingRequest>)> {
-    let wrong = |why: String| {
-        Fault::usage(format!("cannot import {}", file.display()))
-            .because(why)
-            .hint("name a file that `opsctl state export` wrote")
-    };
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    let mut lines = text.lines();
-    let heading = lines.next().and_then(|line| serde_json::from_str::<Heading>(line).ok());
-    let heading = heading.filter(|heading| heading.format == FORMAT);
-    let heading = heading.ok_or_else(|| wrong(format!("its first line is not that of `{FORMAT}`")))?;
-    let requests = lines.enumerate().map(|(n, line)| {
-        // The parser's own words could repeat what is in it.
-        serde_json::from_str(line).map_err(|_| wrong(format!("line {} is no action", n + 2)))
-    });
-    let requests = requests.collect::<Result<Vec<WaitingRequest>, _>>()?;
-    match requests.len() as u64 == heading.items {
-        true => Ok((heading, requests)),
-        false => Err(wrong(format!("it has {} actions, and says {}", requests.len(), heading.items)).into()),
-    }
 }
 
 #[cfg(test)]
@@ -201,21 +276,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_off_is_refused() {
-        let folder = std::env::temp_dir().join(format!("opsctl-import-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("queue.jsonl");
-        let line = serde_json::to_string(&waiting(json!({}))).unwrap();
-        let of = |text: String| {
-            std::fs::write(&file, text).unwrap();
-            let read = read(&file).map(|(heading, requests)| (heading.from, requests.len()));
-            read.map_err(|error| Explained::from_error(&error).causes.concat())
-        };
-        let heading = r#"{"format":"opsctl queue 1","from":"http://h","items":2}"#;
-        assert_eq!(of(format!("{heading}\n{line}\n{line}\n")).unwrap(), ("http://h".to_owned(), 2));
-        assert!(of(format!("{heading}\n{line}\n")).unwrap_err().contains("it has 1 actions, and says 2"));
-        assert!(of(format!("{heading}\n{line}\n{{\n")).unwrap_err().contains("line 3 is no action"));
-        assert!(of("hello\n".into()).unwrap_err().contains("its first line"));
-        std::fs::remove_dir_all(&folder).unwrap();
+    fn a_request_is_neither_too_long_nor_too_large() {
+        let sizes = |requests| parts(requests).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(vec![waiting(json!({})); 1201]), [500, 500, 201]);
+        let large = waiting(json!({"data": {"name": "x".repeat(300 * 1024)}}));
+        assert_eq!(sizes(vec![large; 3]), [1, 1, 1]);
     }
 }

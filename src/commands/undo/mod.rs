@@ -6,8 +6,10 @@ use std::io;
 
 use serde::Serialize;
 
+use crate::aliases::Class;
 use crate::app::App;
 use crate::commands::restore::Going;
+use crate::commands::state::moved::{self, Uses};
 use crate::error::{Fault, Kind, Outcome};
 use crate::guard::{Approval, ChangeArgs, Plan, Receipt, ReceiptItem, Step, Undo, UndoAction};
 use crate::output::{Page, Report};
@@ -35,8 +37,10 @@ pub struct UndoArgs {
     change: ChangeArgs,
 }
 
-/// Most items one request may name.
+/// Most items one question gives.
 const PAGE: usize = 10_000;
+/// Items put back with one request, so that each ends well within the time limit of a call.
+const PART: usize = 1000;
 
 /// What is there now, as far as the undo needs it.
 #[derive(Default)]
@@ -130,8 +134,21 @@ impl UndoArgs {
             app.emit(&Undone { undoes: receipt.id, items: Vec::new(), left_alone: work.left })?;
             return Ok(Outcome::Done);
         }
-        let plan = plan(&receipt, &work, &self.change);
+        let mut plan = plan(&receipt, &work, &self.change);
+        if is_export(&receipt) {
+            let uses = Uses::of(app, &receipt.key, receipt.at, None)?;
+            uses.ensure_not_imported(&receipt)?;
+            plan = doubling(plan, &receipt, &uses);
+        }
         let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
+        if is_export(&receipt) {
+            // Somebody may have put its file in while this was being asked.
+            let uses = Uses::of(app, &receipt.key, receipt.at, Some(approval.receipt_id()))?;
+            if let Err(fault) = uses.ensure_not_imported(&receipt) {
+                app.receipt(&approval, Vec::new())?;
+                return Err(fault.into());
+            }
+        }
         let items = act(app, &approval, &work).await?;
         app.receipt(&approval, items.clone())?;
         let all_good = items.iter().all(|i| is_good(i.effect));
@@ -142,6 +159,23 @@ impl UndoArgs {
         let outcome = if all_good && work.left.is_empty() { Outcome::Done } else { Outcome::SomeFailed };
         app.emit(&Undone { undoes: receipt.id, items, left_alone: work.left })?;
         Ok(outcome)
+    }
+}
+
+fn is_export(receipt: &Receipt) -> bool {
+    receipt.verb == "state export"
+}
+
+/// The plan that takes an export back. What was put in elsewhere meanwhile is executed twice, which nobody can take back.
+fn doubling(plan: Plan, receipt: &Receipt, uses: &Uses) -> Plan {
+    let plan = plan.class(Class::M3).irreversible().subject(moved::subject(&receipt.key));
+    let plan = plan.note("what was put into another orchestrator from the export's file will be EXECUTED TWICE");
+    match uses.imports.first() {
+        Some(import) => {
+            let words = "did not end as far as is known here: look what waits there first";
+            plan.note(format!("{}, an import of it into `{}`, {words}", import.id, import.context))
+        }
+        None => plan.note("this machine's journal has no import of it; those from other machines are not known here"),
     }
 }
 
@@ -304,9 +338,9 @@ fn command_of(verb: &str, scope: PauseScope) -> String {
 async fn act(app: &App, approval: &Approval, work: &Work) -> anyhow::Result<Vec<ReceiptItem>> {
     let api = app.orchestrator().await?;
     let mut items = Vec::new();
-    for ids in work.restore.chunks(PAGE) {
+    for (place, ids) in work.restore.chunks(PART).enumerate() {
         let request = IdsRequest { ids: ids.to_vec(), per_second: None };
-        let answer = api.restore_items(approval, &request).await?;
+        let answer = api.restore_items(approval, &place.to_string(), &request).await?;
         let again = |id: &str| UndoAction::none(format!("take it out again with `opsctl queue remove {id}`"));
         items.extend(effects(&answer, ids).iter().map(|i| ReceiptItem::from_effect(i, again(&i.id))));
     }

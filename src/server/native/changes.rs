@@ -118,8 +118,8 @@ impl Runtime {
             for item in taken.iter().chain(&of_workflows) {
                 left.remove(&item.seq);
             }
-            let words = "it no longer waits, or not long enough";
-            effects.extend(left.into_values().map(|id| effect(id, EffectKind::Conflict, Some(words.into()))));
+            let left: Vec<String> = left.into_values().collect();
+            effects.extend(self.not_taken(left).await?);
         }
         let removed = self.bury(taken, &who(cx)).await?;
         let count = removed.len();
@@ -134,6 +134,20 @@ impl Runtime {
             message.push_str(&format!("; {count} items of workflows were left alone, their workflows end them"));
         }
         Ok(summed(effects, message))
+    }
+
+    /// What is said of items that do not wait.
+    async fn not_taken(&self, ids: Vec<String>) -> Result<Vec<ItemEffect>, Refusal> {
+        let read = self.store.read(move |conn| {
+            let each = ids.into_iter().map(|id| Ok((query::action(conn, &id)?.map(|record| record.status), id)));
+            each.collect::<Result<Vec<_>, StoreError>>()
+        });
+        let words = "it no longer waits, or not long enough";
+        let of = |(status, id)| match status {
+            Some(ActionStatus::Removed) => effect(id, EffectKind::AlreadySo, None),
+            _ => effect(id, EffectKind::Conflict, Some(words.into())),
+        };
+        Ok(read.await?.into_iter().map(of).collect())
     }
 
     /// Moves items that were taken from the index to the dead letters; what the disk refuses waits again.

@@ -18,6 +18,7 @@ mod executor;
 mod health;
 mod intake;
 mod key_ops;
+mod moving;
 mod ops;
 mod outcome;
 mod queue_ops;

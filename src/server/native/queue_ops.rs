@@ -135,6 +135,10 @@ impl QueueOps for Runtime {
         })
     }
 
+    fn put_in<'a>(&'a self, actions: Vec<WaitingRequest>, cx: &'a ChangeContext) -> Answer<'a, Vec<ImportedItem>> {
+        Box::pin(self.take_over(actions, cx))
+    }
+
     fn remove<'a>(&'a self, id: &'a str, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
         Box::pin(self.remove_item(id, cx))
     }

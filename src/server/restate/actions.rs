@@ -30,6 +30,13 @@ impl Sent {
     }
 }
 
+/// What is sent for an action.
+pub(super) struct Letter {
+    pub path: String,
+    pub body: Value,
+    pub key: Option<String>,
+}
+
 impl RestateBackend {
     /// Accepts one action.
     pub(super) async fn accept(&self, requests: Vec<ActionRequest>) -> Result<SubmitAnswer, Refusal> {
@@ -39,34 +46,25 @@ impl RestateBackend {
                 requests.len()
             ))
         })?;
-        check(&request)?;
-        self.fits(&request)?;
+        let Letter { path, body, key } = self.letter(&request)?;
         self.ensure_open().await?;
-        let service = service_of(request.platform);
-        self.ensure_service(service).await?;
-        let settings = self.config.effective();
-        let (action, target) = (request.action_type.as_str(), request.platform.as_str());
-        let derived = || {
-            let keyed = request.action_type != ActionType::Query;
-            keyed.then(|| idempotency::derive_key(request.correlation_id.as_deref(), action, target, &request.data))
-        };
-        let given = request.idempotency_key.clone();
-        // What the edge made of the request's own key stands for a caller's repetition.
-        let of_edge = || request.id.clone();
-        let key = settings.enable_idempotency.then(|| given.or_else(derived)).flatten().or_else(of_edge);
-        let body = input(&request);
-        let sent = self.send(&format!("{service}/{action}/send"), &body, key.as_deref()).await?;
-        if sent.is_repeated() {
-            self.ensure_same(&sent.invocation_id, &request, key.as_deref()).await?;
-        }
-        let status = match self.find(&sent.invocation_id).await {
-            Ok(row) => row.record(None, None).map_or(ActionStatus::Pending, |record| record.status),
-            // The ingress answers before SQL shows it.
-            Err(refusal) if refusal.code == ErrorCode::NotFound => ActionStatus::Pending,
-            Err(refusal) => return Err(refusal),
-        };
+        self.ensure_service(service_of(request.platform)).await?;
+        let sent = self.send(&path, &body, key.as_deref()).await?;
         let duplicate = sent.is_repeated();
-        let id = sent.invocation_id;
+        let mut id = sent.invocation_id;
+        let mut status = ActionStatus::Pending;
+        if duplicate {
+            self.ensure_same(&id, &request, key.as_deref()).await?;
+            // What ran again since runs under another id.
+            let newest = self.newest(std::slice::from_ref(&id)).await?.remove(&id);
+            id = newest.unwrap_or(id);
+            status = match self.find(&id).await {
+                Ok(row) => row.record(None, None).map_or(status, |record| record.status),
+                // The ingress answers before SQL shows it.
+                Err(refusal) if refusal.code == ErrorCode::NotFound => status,
+                Err(refusal) => return Err(refusal),
+            };
+        }
         Ok(SubmitAnswer {
             actions: vec![Submitted {
                 id,
@@ -77,6 +75,23 @@ impl RestateBackend {
                 approval_id: None,
             }],
         })
+    }
+
+    /// What is sent for an action; refused when Restate would not do it as asked.
+    pub(super) fn letter(&self, request: &ActionRequest) -> Result<Letter, Refusal> {
+        check(request)?;
+        self.fits(request)?;
+        let settings = self.config.effective();
+        let (action, target) = (request.action_type.as_str(), request.platform.as_str());
+        let derived = || {
+            let keyed = request.action_type != ActionType::Query;
+            keyed.then(|| idempotency::derive_key(request.correlation_id.as_deref(), action, target, &request.data))
+        };
+        let given = request.idempotency_key.clone();
+        // What the edge made of the request's own key stands for a caller's repetition.
+        let of_edge = || request.id.clone();
+        let key = settings.enable_idempotency.then(|| given.or_else(derived)).flatten().or_else(of_edge);
+        Ok(Letter { path: format!("{}/{action}/send", service_of(request.platform)), body: input(request), key })
     }
 
     /// Refuses what Restate would not do as asked.
@@ -114,19 +129,8 @@ impl RestateBackend {
 
     /// Refuses a key that stood for other parameters; Restate itself compares nothing.
     async fn ensure_same(&self, id: &str, request: &ActionRequest, key: Option<&str>) -> Result<(), Refusal> {
-        let Some(first) = self.input_of(id).await? else { return Ok(()) };
-        let data = first.get("data").cloned().unwrap_or_default();
-        let (action, target) = (request.action_type.as_str(), request.platform.as_str());
-        let of = |data: &Value| idempotency::action_fingerprint(action, target, data);
-        if of(&data) == of(&request.data) {
-            return Ok(());
-        }
-        let words = format!("the key `{}` stands for action {id} with other parameters", key.unwrap_or_default());
-        let mut refusal = Refusal::new(ErrorCode::DuplicateError, words);
-        refusal.platform = Some(request.platform);
-        refusal.details =
-            Some(json!({"key": key, "actionId": id, "fingerprint": of(&data), "offered": of(&request.data)}));
-        Err(refusal)
+        let first = self.input_of(id).await?;
+        first.map_or(Ok(()), |first| same(id, &first, request, key))
     }
 
     /// Sends something through the ingress. Without a key it is sent once, and a lost answer is said to be lost.
@@ -253,6 +257,21 @@ fn of_status(status: ActionStatus) -> String {
         ActionStatus::InDoubt => "false".to_owned(),
         ActionStatus::Removed => REMOVED.to_owned(),
     }
+}
+
+/// Refuses a key that stands for an action with other parameters.
+pub(super) fn same(id: &str, first: &Value, request: &ActionRequest, key: Option<&str>) -> Result<(), Refusal> {
+    let data = first.get("data").cloned().unwrap_or_default();
+    let (action, target) = (request.action_type.as_str(), request.platform.as_str());
+    let of = |data: &Value| idempotency::action_fingerprint(action, target, data);
+    if of(&data) == of(&request.data) {
+        return Ok(());
+    }
+    let words = format!("the key `{}` stands for action {id} with other parameters", key.unwrap_or_default());
+    let mut refusal = Refusal::new(ErrorCode::DuplicateError, words);
+    refusal.platform = Some(request.platform);
+    refusal.details = Some(json!({"key": key, "actionId": id, "fingerprint": of(&data), "offered": of(&request.data)}));
+    Err(refusal)
 }
 
 /// Whether an id is not the caller's, but made of the request's key by the routes.

@@ -50,6 +50,7 @@ impl RestateBackend {
     }
 
     pub(super) async fn remove_item(&self, id: &str, cx: &ChangeContext) -> Result<ChangeAnswer, Refusal> {
+        let _turn = self.queue_turn.lock().await;
         let row = self.find(id).await?;
         if cx.if_version.is_some_and(|seen| seen != row.version()) {
             let words = format!("action {id} moved meanwhile: it is {} now", row.status);
@@ -80,6 +81,7 @@ impl RestateBackend {
             Some(ids) => ids,
             None => self.items_of(filter).await?,
         };
+        let _turn = self.queue_turn.lock().await;
         let found = self.find_all(&ids).await?;
         let effects = self.take_out(ids, found, false).await?;
         let words =
@@ -110,11 +112,14 @@ impl RestateBackend {
             }
             found.extend(self.find_all(&running).await?);
         }
+        let removed = found.values().filter(|row| row.end() == End::Removed).map(|row| row.id.clone());
+        let again = self.restarts(&removed.collect::<Vec<_>>()).await?;
         let mut effects = Vec::with_capacity(ids.len());
         let mut sent: Vec<String> = Vec::new();
         for id in ids {
             let verdict = match found.get(&id) {
                 None => Some((EffectKind::NotFound, None)),
+                Some(_) if again.contains_key(&id) => Some((EffectKind::Conflict, Some(goes_on(&again[&id])))),
                 Some(row) => not_removable(row, scheduled),
             };
             match verdict {
@@ -206,11 +211,7 @@ impl RestateBackend {
             match found.get(&id) {
                 None => effects.push(effect(id, EffectKind::NotFound, None)),
                 Some(_) if already.contains_key(&id) => {
-                    effects.push(effect(
-                        id.clone(),
-                        EffectKind::AlreadySo,
-                        Some(format!("goes on as {}", already[&id])),
-                    ));
+                    effects.push(effect(id.clone(), EffectKind::AlreadySo, Some(goes_on(&already[&id]))));
                 }
                 Some(row) if row.view() == Some(from) && row.status == "paused" => resumed.push(id),
                 Some(row) if row.view() == Some(from) => ended.push(id),
@@ -240,7 +241,12 @@ impl RestateBackend {
 
     /// One batch that is driven again, and looked for.
     async fn drive(&self, operation: &str, ids: &[String]) -> Result<Vec<ItemEffect>, Refusal> {
-        let names: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let (mut before, mut _turn) = (BTreeMap::new(), None);
+        if operation != "resume" {
+            _turn = Some(self.queue_turn.lock().await);
+            before = self.restarts(ids).await?;
+        }
+        let names: Vec<&str> = ids.iter().map(String::as_str).filter(|id| !before.contains_key(*id)).collect();
         let repeat = if operation == "resume" { Repeat::Safe } else { Repeat::Never };
         let batch = self.admin.batch(operation, &names, repeat).await?;
         let refused: BTreeMap<String, String> =
@@ -261,10 +267,10 @@ impl RestateBackend {
             .await?
             .unwrap_or_default();
         let of = |id: &String| match (refused.get(id), moved.get(id)) {
+            // Somebody else was faster.
+            _ if before.contains_key(id) => effect(id.clone(), EffectKind::AlreadySo, Some(goes_on(&before[id]))),
             (Some(why), _) => effect(id.clone(), EffectKind::Conflict, Some(why.clone())),
-            (_, Some(new)) => {
-                effect(id.clone(), EffectKind::Applied, new.as_ref().map(|new| format!("goes on as {new}")))
-            }
+            (_, Some(new)) => effect(id.clone(), EffectKind::Applied, new.as_ref().map(goes_on)),
             _ => effect(id.clone(), EffectKind::Accepted, Some("Restate accepted it; not yet seen".into())),
         };
         Ok(ids.iter().map(of).collect())
@@ -280,10 +286,30 @@ impl RestateBackend {
         let mut found = BTreeMap::new();
         for ids in ids.chunks(BATCH) {
             let wanted = list(ids.iter().map(String::as_str));
-            let sql = format!("select id, restarted_from from sys_invocation where restarted_from in ({wanted})");
+            // Of several the one that counts comes last: it goes on, or it is the newest.
+            let sql = format!(
+                "select id, restarted_from from sys_invocation where restarted_from in ({wanted}) \
+                 order by status <> 'completed', created_at"
+            );
             found.extend(self.rows::<Row>(&sql).await?.into_iter().map(|row| (row.restarted_from, row.id)));
         }
         Ok(found)
+    }
+
+    /// What these ids are by now: themselves, or what they were last run again as.
+    pub(super) async fn newest(&self, ids: &[String]) -> Result<BTreeMap<String, String>, Refusal> {
+        let mut newest: BTreeMap<String, String> = ids.iter().map(|id| (id.clone(), id.clone())).collect();
+        let mut open = ids.to_vec();
+        while !open.is_empty() {
+            let again = self.restarts(&open).await?;
+            for last in newest.values_mut() {
+                if let Some(next) = again.get(last) {
+                    last.clone_from(next);
+                }
+            }
+            open = again.into_values().collect();
+        }
+        Ok(newest)
     }
 
     /// Makes what backs off with these words in its last failure be tried at once.
@@ -309,6 +335,10 @@ impl RestateBackend {
         let line = LogLine::info(Part::Queue, words).field("by", who(cx)).field("reason", cx.reason.clone());
         self.telemetry.log(line.request(Some(cx.request_id.clone())));
     }
+}
+
+fn goes_on(new: impl std::fmt::Display) -> String {
+    format!("goes on as {new}")
 }
 
 /// What became of an invocation that was cancelled; `None` while it goes on.

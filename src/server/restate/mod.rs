@@ -124,6 +124,8 @@ pub struct RestateBackend {
     data_dir: std::path::PathBuf,
     /// Whoever changes the gate reads it first.
     gate_turn: tokio::sync::Mutex<()>,
+    /// Whoever takes out or puts back looks first what is so already: Restate itself would run one again twice.
+    queue_turn: tokio::sync::Mutex<()>,
 }
 
 impl RestateBackend {
@@ -151,6 +153,7 @@ impl RestateBackend {
             clock,
             data_dir: data_dir.to_owned(),
             gate_turn: tokio::sync::Mutex::new(()),
+            queue_turn: tokio::sync::Mutex::new(()),
         })
     }
 

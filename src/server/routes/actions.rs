@@ -93,7 +93,7 @@ fn read(body: &[u8]) -> Result<Vec<ActionRequest>, Refusal> {
 }
 
 /// The bounds the schema states; what the platform needs in `data` is the backend's to check.
-fn check(action: &ActionRequest) -> Result<(), Refusal> {
+pub(super) fn check(action: &ActionRequest) -> Result<(), Refusal> {
     let texts = [
         ("id", &action.id, 1..=128),
         ("correlationId", &action.correlation_id, 0..=256),

@@ -10,13 +10,15 @@ use utoipa_axum::routes;
 use super::{Reply, Versioned, changed};
 use crate::server::backend::Refusal;
 use crate::server::changes::Change;
-use crate::server::extract::{Json, Path, Query, within};
+use crate::server::extract::{Json, Path, Query, plain_text, within};
 use crate::server::refuse::invalid;
 use crate::server::state::ServerState;
 use crate::wire::*;
 
 /// Most ids one request may name.
 const IDS_MAX: usize = 10_000;
+/// Most actions one import puts in.
+const IMPORT_MAX: usize = 1000;
 /// Items a listing returns unless told.
 const LIMIT_DEFAULT: u64 = 100;
 
@@ -24,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<ServerState> {
     OpenApiRouter::new()
         .routes(routes!(items))
         .routes(routes!(item, remove))
-        .routes(routes!(requests))
+        .routes(routes!(requests, import))
         .routes(routes!(clear))
         .routes(routes!(restore))
         .routes(routes!(retry))
@@ -80,6 +82,43 @@ struct RequestsQuery {
 async fn requests(State(state): State<ServerState>, Query(query): Query<RequestsQuery>) -> Reply<WaitingRequests> {
     let limit = within("limit", query.limit.unwrap_or(LIMIT_DEFAULT), 1..=10_000)?;
     Ok(Json(state.queues()?.requests(limit).await?))
+}
+
+/// Put waiting actions of another orchestrator into the queue
+///
+/// Each is put in by itself, under its key or one made of its id; sent again, it is there already.
+#[utoipa::path(post, path = "/admin/v1/queue/requests", operation_id = "importQueueRequests", tag = "queue",
+    request_body = ImportRequest,
+    responses((status = 200, description = "What became of them", body = ImportAnswer)))]
+async fn import(
+    State(state): State<ServerState>,
+    change: Change,
+    Json(request): Json<ImportRequest>,
+) -> Reply<ImportAnswer> {
+    let actions = request.requests;
+    if !(1..=IMPORT_MAX).contains(&actions.len()) {
+        return Err(invalid(format!("`requests` must hold 1 to {IMPORT_MAX} actions, not {}", actions.len())));
+    }
+    for action in &actions {
+        plain_text("actionId", &action.action_id, 1..=128)?;
+    }
+    // One that is out of bounds must not be in the way of the others.
+    let (fit, unfit): (Vec<_>, Vec<_>) = actions
+        .into_iter()
+        .map(|action| (super::actions::check(&action.request), action))
+        .partition(|(is, _)| is.is_ok());
+    let fit = fit.into_iter().map(|(_, action)| action).collect();
+    let mut items = state.queues()?.put_in(fit, &change.cx).await?;
+    items.extend(unfit.into_iter().filter_map(|(refusal, action)| {
+        let detail = Some(refusal.err()?.message);
+        Some(ImportedItem { action_id: action.action_id, put: Put::Failed, id: None, detail })
+    }));
+    let effect = match items.iter().any(|item| item.put == Put::Failed) {
+        true => EffectKind::Refused,
+        false if items.iter().any(|item| matches!(item.put, Put::Imported | Put::Restored)) => EffectKind::Applied,
+        false => EffectKind::AlreadySo,
+    };
+    Ok(Json(ImportAnswer { effect, items, audit_id: Some(change.audit_id) }))
 }
 
 /// One item in whatever state

@@ -295,6 +295,16 @@ impl QueueOps for Fake {
         let request = serde_json::from_value(request).expect("an action");
         ready(WaitingRequests { requests: vec![WaitingRequest { action_id: "a-1".into(), request }], waiting: 1 })
     }
+    fn put_in<'a>(&'a self, actions: Vec<WaitingRequest>, cx: &'a ChangeContext) -> Answer<'a, Vec<ImportedItem>> {
+        self.note(cx);
+        let put = |action: WaitingRequest| ImportedItem {
+            id: Some(action.action_id.clone()),
+            action_id: action.action_id,
+            put: Put::Imported,
+            detail: None,
+        };
+        ready(actions.into_iter().map(put).collect())
+    }
     fn clear<'a>(&'a self, _request: ClearRequest, cx: &'a ChangeContext) -> Answer<'a, ChangeAnswer> {
         self.note(cx);
         ready(done(EffectKind::Applied))

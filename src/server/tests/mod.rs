@@ -163,6 +163,11 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/admin/v1/actions/a-1", ""),
     ("GET", "/admin/v1/queue/items", ""),
     ("GET", "/admin/v1/queue/requests", ""),
+    (
+        "POST",
+        "/admin/v1/queue/requests",
+        r#"{"requests":[{"actionId":"a-1","request":{"type":"create","platform":"notion","data":{"title":"x"}}}]}"#,
+    ),
     ("GET", "/admin/v1/queue/items/a-1", ""),
     ("DELETE", "/admin/v1/queue/items/a-1", ""),
     ("POST", "/admin/v1/queue/clear", r#"{"stuckOnly":true}"#),
