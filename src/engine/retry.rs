@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::platforms::Delivery;
 use crate::wire::{ActionType, ErrorCode, Platform, RetryConfig, Time};
 
@@ -78,7 +80,8 @@ pub struct Failure {
 }
 
 /// What follows a failed try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Next {
     /// Try again then. With `look_first` the platform is asked whether the write happened before it is sent again.
     Retry {

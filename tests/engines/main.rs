@@ -12,6 +12,7 @@ mod restate;
 mod served;
 mod stub;
 mod suite;
+mod workflows;
 mod world;
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::moving;
 use crate::served::note;
+use crate::workflows;
 use crate::world::{World, ada, until};
 
 /// Items of the bulk part: more than two batches of a thousand.
@@ -25,6 +26,9 @@ pub async fn run(world: &World) {
     a_failed_workflow_is_rolled_back(world).await;
     a_failed_undo_is_retried(world).await;
     approvals(world).await;
+    if world.has_our_rules() {
+        workflows::run(world).await;
+    }
     limits(world).await;
     // Last: it makes the platform fail.
     breaker(world).await;
@@ -245,14 +249,14 @@ fn workflow(id: &str, good: bool, approval: bool) -> WorkflowRequest {
     serde_json::from_value(json!({"id": id, "name": "two cards", "steps": [first, second]})).expect("a workflow")
 }
 
-async fn start(world: &World, request: WorkflowRequest) {
+pub async fn start(world: &World, request: WorkflowRequest) {
     let workflows = world.backend.workflows().expect("workflows");
     let id = request.id.clone();
     let accepted = workflows.submit(request, &ada()).await.expect("accepted");
     assert_eq!(Some(accepted.workflow_id), id);
 }
 
-async fn until_workflow(world: &World, id: &str, wanted: WorkflowStatus) -> WorkflowReport {
+pub async fn until_workflow(world: &World, id: &str, wanted: WorkflowStatus) -> WorkflowReport {
     let workflows = world.backend.workflows().expect("workflows");
     until(&format!("workflow {id} is {wanted}"), || async {
         let workflow = workflows.get(id).await.ok()?;
@@ -267,6 +271,11 @@ async fn a_failed_workflow_is_rolled_back(world: &World) {
     start(world, workflow("suite-good", true, false)).await;
     let report = until_workflow(world, "suite-good", WorkflowStatus::Completed).await;
     assert_eq!(report.completed_steps, ["first", "second"]);
+    let seen = workflows.get("suite-good").await.expect("the workflow");
+    for step in &seen.steps {
+        assert!(step.started_at.is_some() && step.started_at <= step.ended_at, "{step:?}");
+        assert!(step.result.as_ref().is_some_and(|result| result["cardId"].is_string()), "{step:?}");
+    }
     let again = workflows.submit(workflow("suite-good", true, false), &ada()).await.expect("accepted");
     assert!(again.duplicate, "a workflow runs once");
     assert_eq!(world.cards("suite-good first"), 1);

@@ -52,6 +52,7 @@ impl World {
         let (sims, mut env) = simulators(&folder).await;
         env.insert("APPROVAL_RULES".into(), "none".into());
         env.insert("TRELLO_RATE_LIMIT".into(), "1000000".into());
+        env.insert("RETRY_INITIAL_DELAY".into(), "100".into());
         let plan = Plan { packages, folder: folder.path(), sims: &sims, env: &env, nodes: 1, workers };
         let nodes = Nodes::start(plan).await;
         // Nobody listens at the first: the second has to be found.
@@ -74,6 +75,11 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         tokio::spawn(server.serve(listener, Duration::from_secs(1), std::future::pending()));
         World { engine, backend, sims, _nodes: nodes, _folder: folder }
+    }
+
+    /// Whether our code executes workflows, by the orchestrator's rules.
+    pub fn has_our_rules(&self) -> bool {
+        self.engine != Workers::InJavaScript.engine()
     }
 
     /// Cards made under this name.

@@ -1,11 +1,11 @@
-//! Approvals: durable promises of workflows, described by the workflow's own state.
+//! Approvals: durable promises of workflows, described by the workflow's own state under the promise's name.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::actions::workflow_path;
 use super::admin::{quoted, refused};
-use super::contract::{APPROVAL, State, WORKFLOW};
+use super::contract::{APPROVAL, EXPIRED, State, WORKFLOW, promise_of};
 use super::{RestateBackend, unsupported};
 use crate::server::backend::{Answer, ApprovalOps, ChangeContext, Refusal};
 use crate::server::effects::who;
@@ -16,6 +16,8 @@ use crate::wire::*;
 #[derive(Debug, Deserialize)]
 struct Promise {
     service_key: String,
+    /// Its name.
+    key: String,
     completed: bool,
     #[serde(default)]
     completion_success_value_utf8: Option<String>,
@@ -36,15 +38,25 @@ struct Decision {
 }
 
 impl Promise {
+    /// The approval's id: the workflow's, with the step's behind it where there may be several.
+    fn id(&self) -> String {
+        format!("{}{}", self.service_key, self.key.strip_prefix(APPROVAL).unwrap_or_default())
+    }
+
+    /// Whether nobody decided in time.
+    fn has_expired(&self) -> bool {
+        self.completion_failure.as_deref().is_some_and(|words| words.contains(EXPIRED))
+    }
+
     /// The decision in it, if it holds one.
     fn decision(&self) -> Option<Decision> {
         serde_json::from_str(self.completion_success_value_utf8.as_deref()?).ok()
     }
 }
 
-/// An approval, from its promise and what its workflow's state says of it under `approval`. `None` when that says too little.
+/// An approval, from its promise and what its workflow's state says of it. `None` when that says too little.
 fn record(promise: &Promise, state: &State, now: Time) -> Option<ApprovalRecord> {
-    let about = State(state.0.get(APPROVAL)?.as_object()?.clone());
+    let about = State(state.0.get(&promise.key)?.as_object()?.clone());
     let word = |name: &str| about.text(name);
     let (action_type, platform) =
         (word("type")?.parse::<ActionType>().ok()?, word("platform")?.parse::<Platform>().ok()?);
@@ -54,6 +66,7 @@ fn record(promise: &Promise, state: &State, now: Time) -> Option<ApprovalRecord>
     let status = match (&decision, promise.completed) {
         (Some(decision), _) if decision.approved => ApprovalStatus::Approved,
         (Some(_), _) => ApprovalStatus::Rejected,
+        (None, true) if promise.has_expired() => ApprovalStatus::Expired,
         // Resolved by other hands than ours, with something else or a failure.
         (None, true) => ApprovalStatus::Withdrawn,
         (None, false) => ApprovalStatus::Pending,
@@ -64,7 +77,7 @@ fn record(promise: &Promise, state: &State, now: Time) -> Option<ApprovalRecord>
     let step = word("stepId").unwrap_or_default().to_owned();
     let described = || format!("{action_type} on {platform}: step {step}");
     Some(ApprovalRecord {
-        id: promise.service_key.clone(),
+        id: promise.id(),
         action: word("action").map_or_else(described, str::to_owned),
         priority: Priority::Normal,
         risk_level: word("riskLevel").and_then(|word| word.parse().ok()).unwrap_or(RiskLevel::Low),
@@ -83,7 +96,10 @@ fn record(promise: &Promise, state: &State, now: Time) -> Option<ApprovalRecord>
         user_id: None,
         source: None,
         decided_by: decision.as_ref().and_then(|decision| decision.by.clone()),
-        decided_at: decision.as_ref().and_then(|decision| decision.at),
+        decided_at: match status {
+            ApprovalStatus::Expired => expires_at,
+            _ => decision.as_ref().and_then(|decision| decision.at),
+        },
         reason: decision.and_then(|decision| decision.reason).or(promise.completion_failure.clone()),
     })
 }
@@ -92,11 +108,11 @@ impl RestateBackend {
     async fn promises(&self, id: Option<&str>, completed: Option<bool>) -> Result<Vec<Promise>, Refusal> {
         self.ensure_service(WORKFLOW).await?;
         let mut sql = format!(
-            "select service_key, completed, completion_success_value_utf8, completion_failure from sys_promise \
-             where service_name = '{WORKFLOW}' and key = '{APPROVAL}'"
+            "select service_key, key, completed, completion_success_value_utf8, completion_failure from sys_promise \
+             where service_name = '{WORKFLOW}' and (key = '{APPROVAL}' or key like '{APPROVAL}:%')"
         );
         if let Some(id) = id {
-            sql.push_str(&format!(" and service_key = {}", quoted(id)));
+            sql.push_str(&format!(" and ({})", named(id)));
         }
         if let Some(completed) = completed {
             sql.push_str(&format!(" and completed = {completed}"));
@@ -113,7 +129,7 @@ impl RestateBackend {
             let state = states.iter().find(|(key, _)| *key == promise.service_key);
             match state.and_then(|(_, state)| record(promise, state, now)) {
                 Some(record) => approvals.push(record),
-                None => mute.push(promise.service_key.as_str()),
+                None => mute.push(promise.id()),
             }
         }
         if !mute.is_empty() && filter.status == ApprovalStatus::Pending {
@@ -121,7 +137,7 @@ impl RestateBackend {
             return Err(Refusal::new(
                 ErrorCode::UnknownError,
                 format!(
-                    "{} of {} pending approvals say too little of themselves in the state `{APPROVAL}` (contract v1): {}",
+                    "{} of {} pending approvals say too little of themselves in their workflows' states (contract v1): {}",
                     mute.len(),
                     promises.len(),
                     mute.join(", ")
@@ -143,14 +159,22 @@ impl RestateBackend {
         Ok(Approvals { approvals, truncated })
     }
 
-    async fn one_approval(&self, id: &str) -> Result<ApprovalRecord, Refusal> {
-        let promise = self.promises(Some(id), None).await?.pop();
-        let promise = promise.ok_or_else(|| Refusal::not_found(format!("approval `{id}`")))?;
-        let state = self.admin.state(WORKFLOW, id).await?;
-        record(&promise, &state, self.now()).ok_or_else(|| {
-            let words = format!("the workflow `{id}` says too little of its approval in the state `{APPROVAL}`");
+    /// An approval, and the promise that is its.
+    async fn one_approval(&self, id: &str) -> Result<(ApprovalRecord, Promise), Refusal> {
+        let mut promises = self.promises(Some(id), None).await?;
+        let promise = promises.pop().ok_or_else(|| Refusal::not_found(format!("approval `{id}`")))?;
+        if let Some(other) = promises.pop() {
+            let (one, two) = (&promise.service_key, &other.service_key);
+            let words = format!("`{id}` stands for an approval of the workflow `{one}` and for one of `{two}`");
+            return Err(Refusal::new(ErrorCode::Conflict, words));
+        }
+        let state = self.admin.state(WORKFLOW, &promise.service_key).await?;
+        let record = record(&promise, &state, self.now()).ok_or_else(|| {
+            let (workflow, key) = (&promise.service_key, &promise.key);
+            let words = format!("the workflow `{workflow}` says too little of its approval in the state `{key}`");
             Refusal::new(ErrorCode::UnknownError, words)
-        })
+        })?;
+        Ok((record, promise))
     }
 
     /// Resolves the promise through the workflow's handler `decide`, and reads it back.
@@ -162,7 +186,7 @@ impl RestateBackend {
         reason: Option<String>,
         cx: &ChangeContext,
     ) -> Result<ApprovalRecord, Refusal> {
-        let before = self.one_approval(id).await?;
+        let (before, promise) = self.one_approval(id).await?;
         let by = format!("{claimed} ({})", who(cx));
         let same = |record: &ApprovalRecord| {
             let wanted = if approved { ApprovalStatus::Approved } else { ApprovalStatus::Rejected };
@@ -177,14 +201,17 @@ impl RestateBackend {
         if self.ingress.is_none() {
             return Err(unsupported("deciding needs the cluster's ingress: start with --restate-ingress URL"));
         }
-        let body = json!({"approved": approved, "by": by, "reason": reason, "at": self.now()});
-        let reply = self.call(&workflow_path(id, "decide")?, &body, None).await?;
+        let mut body = json!({"approved": approved, "by": by, "reason": reason, "at": self.now()});
+        if promise.key != APPROVAL {
+            body["promise"] = json!(promise.key);
+        }
+        let reply = self.call(&workflow_path(&promise.service_key, "decide")?, &body, None).await?;
         // A promise that somebody else resolved meanwhile is a conflict; what it holds now says with what.
         if !reply.is_success() && reply.status != 409 {
             return Err(refused(&reply, &format!("the decision about {id}")));
         }
         let after = self.seen(|| async {
-            let record = self.one_approval(id).await?;
+            let record = self.one_approval(id).await?.0;
             Ok((record.status != ApprovalStatus::Pending).then_some(record))
         });
         let after = after.await?.ok_or_else(|| {
@@ -201,10 +228,21 @@ impl RestateBackend {
     }
 }
 
+/// The promises that an approval's id can stand for, as SQL.
+fn named(id: &str) -> String {
+    let whole = format!("service_key = {} and key = '{APPROVAL}'", quoted(id));
+    match id.rsplit_once(':') {
+        Some((workflow, step)) => {
+            format!("({whole}) or (service_key = {} and key = {})", quoted(workflow), quoted(&promise_of(step)))
+        }
+        None => whole,
+    }
+}
+
 /// It was decided otherwise, or by somebody else.
 fn decided(record: &ApprovalRecord) -> Refusal {
-    let by = record.decided_by.as_deref().unwrap_or("somebody");
-    Refusal::new(ErrorCode::Conflict, format!("approval {} is {} already, by {by}", record.id, record.status))
+    let by = record.decided_by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
+    Refusal::new(ErrorCode::Conflict, format!("approval {} is {} already{by}", record.id, record.status))
 }
 
 impl ApprovalOps for RestateBackend {
@@ -213,7 +251,7 @@ impl ApprovalOps for RestateBackend {
     }
 
     fn approval<'a>(&'a self, id: &'a str) -> Answer<'a, ApprovalRecord> {
-        Box::pin(self.one_approval(id))
+        Box::pin(async move { Ok(self.one_approval(id).await?.0) })
     }
 
     fn approve<'a>(&'a self, id: &'a str, request: ApproveRequest, cx: &'a ChangeContext) -> Answer<'a, Approved> {
@@ -238,6 +276,7 @@ mod tests {
     fn promise(value: Option<&str>) -> Promise {
         Promise {
             service_key: "wf-2".into(),
+            key: APPROVAL.into(),
             completed: value.is_some(),
             completion_success_value_utf8: value.map(str::to_owned),
             completion_failure: None,
@@ -260,5 +299,38 @@ mod tests {
         let other = record(&promise(Some("true")), &state, Time(0)).unwrap();
         assert_eq!(other.status, ApprovalStatus::Withdrawn, "resolved with something else");
         assert_eq!(record(&promise(None), &State::default(), Time(0)), None);
+    }
+
+    #[test]
+    fn each_step_that_asks_has_an_approval_of_its_own() {
+        let about = |step: &str| {
+            json!({
+                "stepId": step, "type": "delete", "platform": "notion", "requestedAt": "1970-01-01T00:00:01Z",
+                "expiresAt": "1970-01-01T01:00:00Z", "data": {},
+            })
+        };
+        let of = |step: &str| (promise_of(step), about(step));
+        let state = State(serde_json::Map::from_iter([of("pay"), of("tell")]));
+        let of = |step: &str| Promise { key: promise_of(step), ..promise(None) };
+        let pay = Promise {
+            completed: true,
+            completion_failure: Some(format!("[403] {EXPIRED} at 1970-01-01T01:00:00.000Z")),
+            ..of("pay")
+        };
+        let pay = record(&pay, &state, Time(4_000_000)).unwrap();
+        assert_eq!((pay.id.as_str(), pay.action_id.as_str()), ("wf-2:pay", "pay"));
+        assert_eq!((pay.status, pay.decided_at), (ApprovalStatus::Expired, Some(Time(3_600_000))));
+        let tell = record(&of("tell"), &state, Time(0)).unwrap();
+        assert_eq!((tell.id.as_str(), tell.status), ("wf-2:tell", ApprovalStatus::Pending));
+        assert_eq!(tell.workflow_id.as_deref(), Some("wf-2"));
+    }
+
+    #[test]
+    fn an_id_is_a_workflows_or_a_steps() {
+        assert_eq!(named("wf-2"), "service_key = 'wf-2' and key = 'approval'");
+        assert_eq!(
+            named("a:b:pay"),
+            "(service_key = 'a:b:pay' and key = 'approval') or (service_key = 'a:b' and key = 'approval:pay')"
+        );
     }
 }

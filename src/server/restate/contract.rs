@@ -1,13 +1,13 @@
 //! The state contract, version 1: what services on Restate have to keep to so that the verbs can serve them.
 //! `docs/restate.md` is its text for people.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::admin::{self, Admin, Repeat, list, quoted};
 use crate::http::Method;
 use crate::server::backend::Refusal;
-use crate::wire::{ErrorCode, Platform, Time};
+use crate::wire::{ActionError, ErrorCode, Platform, StepStatus, StepUndo, Time};
 
 /// Virtual object that holds work: key `all`, or a platform.
 pub const GATE: &str = "Gate";
@@ -19,8 +19,15 @@ pub const RATE_LIMIT: &str = "RateLimit";
 pub const WORKFLOW: &str = "Workflow";
 /// The gate of everything.
 pub const ALL: &str = "all";
-/// The durable promise that a person's decision resolves.
+/// The durable promise that a person's decision resolves, and the key of the state that says what it is about. Where a
+/// workflow has several, each has the step's name behind it: [`promise_of`].
 pub const APPROVAL: &str = "approval";
+/// With these words a promise is failed that nobody resolved in time.
+pub const EXPIRED: &str = "the approval expired undecided";
+/// Where a workflow's state has more about its steps: [`StepState`] by step.
+pub const STEPS: &str = "steps";
+/// How long a gate was closed in all before the pause in force, in milliseconds.
+pub const HELD_MS: &str = "heldMs";
 /// Prefix of the journal's name of an undo.
 pub const UNDO: &str = "undo:";
 /// With these words a service fails a try that the gate held.
@@ -44,6 +51,40 @@ pub const fn service_of(platform: Platform) -> &'static str {
 /// The platform whose actions a service executes.
 pub fn platform_of(service: &str) -> Option<Platform> {
     Platform::ALL.iter().copied().find(|platform| service_of(*platform) == service)
+}
+
+/// The durable promise of one step's approval.
+pub fn promise_of(step: &str) -> String {
+    format!("{APPROVAL}:{step}")
+}
+
+/// Whether a promise is a person's decision.
+pub fn is_approval(promise: &str) -> bool {
+    promise.strip_prefix(APPROVAL).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
+
+/// What a workflow's state may say of one of its steps; all of it is optional.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepState {
+    /// Where it is in its life, as far as the lists of the state do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StepStatus>,
+    /// When its turn came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    /// What the platform answered, reduced to ids and links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Why it failed, or was tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ActionError>,
+    /// Its undo, once a rollback was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<StepUndo>,
 }
 
 /// All services that execute actions, for `in (...)`.
@@ -153,6 +194,12 @@ mod tests {
         }
         assert_eq!(platform_of("notion"), None);
         assert_eq!(services(), "'Notion','Trello','Slack','Drive','Sheets'");
+    }
+
+    #[test]
+    fn a_promise_with_a_steps_name_is_an_approval_too() {
+        assert!(is_approval(APPROVAL) && is_approval(&promise_of("pay")));
+        assert!(!is_approval("approvals") && !is_approval("pay:approval"));
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::contract::{ALL, GATE, HELD, State, WORKFLOW};
+use super::contract::{ALL, GATE, HELD, HELD_MS, State, WORKFLOW};
 use super::invocation::Held;
 use super::queue::actions;
 use super::{RestateBackend, unsupported};
 use crate::server::backend::{ChangeContext, Refusal};
 use crate::server::effects::{answer, effect, summed, who};
-use crate::wire::{ChangeAnswer, EffectKind, Pause, PauseRequest, PauseScope};
+use crate::wire::{ChangeAnswer, EffectKind, Pause, PauseRequest, PauseScope, Time};
 
 /// Where the pauses in force are listed; `paused` beside it says that there are some.
 const PAUSES: &str = "pauses";
@@ -48,6 +48,17 @@ fn with_pauses(mut state: State, pauses: &[Pause]) -> State {
             state.0.insert("reason".into(), json!(reason));
         }
         state.0.insert(PAUSES.into(), json!(pauses));
+    }
+    state
+}
+
+/// Counts the time until now, or until the next of the pauses that stay, as closed: a workflow's time did not run.
+fn with_time_closed(mut state: State, left: &[Pause], now: Time) -> State {
+    let until = left.first().map_or(now, |pause| pause.since);
+    if let Some(since) = state.time("since") {
+        let more = u64::try_from(until.since(since).as_millis()).unwrap_or(0);
+        let all = state.count(HELD_MS).unwrap_or(0).saturating_add(more);
+        state.0.insert(HELD_MS.into(), json!(all));
     }
     state
 }
@@ -114,7 +125,8 @@ impl RestateBackend {
         if left.len() == pauses.len() {
             return Ok(answer(EffectKind::AlreadySo, "not paused".into(), vec![]));
         }
-        self.admin.set_state(GATE, ALL, &with_pauses(state, &left)).await?;
+        let state = with_pauses(with_time_closed(state, &left, self.now()), &left);
+        self.admin.set_state(GATE, ALL, &state).await?;
         let opened = self.seen(|| async { Ok((self.gate_pauses().await? == left).then_some(())) }).await?;
         let Some(()) = opened else {
             return Ok(answer(EffectKind::Accepted, self.not_seen("the end of the pause"), vec![]));
@@ -135,7 +147,6 @@ impl RestateBackend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Time;
 
     fn pause(scope: PauseScope) -> Pause {
         Pause { scope, owner: "ada".into(), reason: Some("incident 42".into()), since: Time(1000) }
@@ -150,6 +161,19 @@ mod tests {
         assert_eq!(state.text("reason"), Some("incident 42"));
         assert_eq!(pauses_of(&state), both);
         assert_eq!(with_pauses(state, &[]), kept);
+    }
+
+    #[test]
+    fn the_time_in_which_it_was_closed_adds_up() {
+        let at = |since: i64| Pause { since: Time(since), ..pause(PauseScope::Queue) };
+        let both = [at(1000), at(4000)];
+        let closed = with_pauses(State::default(), &both);
+        let state = with_pauses(with_time_closed(closed, &both[1..], Time(5000)), &both[1..]);
+        assert_eq!((state.count(HELD_MS), state.time("since")), (Some(3000), Some(Time(4000))));
+        let state = with_pauses(with_time_closed(state, &[], Time(6000)), &[]);
+        assert_eq!((state.count(HELD_MS), state.time("since")), (Some(5000), None));
+        let unsaid = State(serde_json::Map::from_iter([("paused".to_owned(), json!(true))]));
+        assert_eq!(with_time_closed(unsaid.clone(), &[], Time(6000)), unsaid, "nobody knows since when");
     }
 
     #[test]

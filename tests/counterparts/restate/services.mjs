@@ -151,7 +151,10 @@ const workflow = restate.workflow({
   options: PATIENT,
   handlers: {
     run: async (ctx, { steps }) => {
-      const [completed, undone, undos] = [[], [], []];
+      const [completed, undone, undos, told] = [[], [], [], {}];
+      const now = async () => new Date(await ctx.date.now()).toISOString();
+      // What is shown of single steps.
+      const tell = (id, more) => ctx.set("steps", Object.assign(told, { [id]: { ...told[id], ...more } }));
       ctx.set("status", "executing");
       let step;
       try {
@@ -159,12 +162,14 @@ const workflow = restate.workflow({
           if (step.requiresApproval) {
             ctx.set("approval", {
               stepId: step.id, type: step.type, platform: step.platform, data: step.data,
-              requestedAt: new Date(await ctx.date.now()).toISOString(),
+              requestedAt: await now(),
             });
             const { approved, by, reason } = await ctx.promise("approval");
             if (!approved) throw new restate.TerminalError(`rejected by ${by}: ${reason}`);
           }
+          tell(step.id, { startedAt: await now() });
           const { cardId } = await ctx.run(step.id, () => create(step.data));
+          tell(step.id, { endedAt: await now(), result: { cardId } });
           completed.push(step.id);
           ctx.set("completedSteps", completed);
           undos.unshift([step.id, cardId]);

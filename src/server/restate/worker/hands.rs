@@ -9,6 +9,7 @@ use restate_sdk::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::limit::Limit;
 use super::objects::Asked;
 use super::rules::{Leave, Went};
 use crate::clock::Clock;
@@ -36,13 +37,25 @@ pub(super) struct Hands {
 
 /// What a gate says.
 #[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Gated {
     paused: bool,
     #[serde(default)]
     reason: Option<String>,
+    #[serde(default)]
+    since: Option<Time>,
+    /// How long it was closed in all, without the pause in force.
+    #[serde(default)]
+    held_ms: i64,
 }
 
 impl Gated {
+    /// How long it has been closed in all, in milliseconds.
+    fn held(&self, now: Time) -> i64 {
+        let lasting = self.since.filter(|_| self.paused).map_or(0, |since| now.0.saturating_sub(since.0).max(0));
+        self.held_ms.saturating_add(lasting)
+    }
+
     fn open(self) -> HandlerResult<()> {
         match self.paused {
             true => Err(format!("{HELD}: {}", self.reason.as_deref().unwrap_or("no reason given")).into()),
@@ -79,9 +92,39 @@ impl Hands {
 
     /// Lets a side effect through, or fails the try with the words the contract has for it.
     pub async fn pass(&self, platform: Platform, permit: &Permit) -> HandlerResult<Time> {
+        self.gate().await?.open()?;
+        self.pass_gate(platform, permit).await
+    }
+
+    /// Lets a side effect through as long as there is time for it; gives otherwise when there was none left.
+    pub async fn pass_in_time(
+        &self,
+        platform: Platform,
+        permit: &Permit,
+        limit: Option<Limit>,
+    ) -> HandlerResult<Result<Time, Time>> {
+        let (gate, now) = (self.gate().await?, self.clock.now());
+        let held = gate.held(now);
+        gate.open()?;
+        match limit.is_some_and(|limit| limit.is_over(now, held)) {
+            true => Ok(Err(now)),
+            false => self.pass_gate(platform, permit).await.map(Ok),
+        }
+    }
+
+    /// A time that begins to run now.
+    pub async fn limit(&self, ms: u64) -> HandlerResult<Limit> {
+        let (gate, now) = (self.gate().await?, self.clock.now());
+        Ok(Limit::new(ms, now, gate.held(now)))
+    }
+
+    async fn gate(&self) -> HandlerResult<Gated> {
+        self.ask::<Gated>(GATE, ALL, "check", None).await
+    }
+
+    /// First and alone the gate of everything was asked: thousands may wait at it, and each asks again and again.
+    async fn pass_gate(&self, platform: Platform, permit: &Permit) -> HandlerResult<Time> {
         let now = || Some(Asked { at: self.clock.now(), went: None });
-        // First and alone: thousands may wait at it, and each asks again and again.
-        self.ask::<Gated>(GATE, ALL, "check", None).await?.open()?;
         let (own, leave) = try_join(
             self.ask::<Gated>(GATE, platform.as_str(), "check", None),
             self.ask::<Option<Leave>>(CIRCUIT, platform.as_str(), "check", now()),
@@ -186,9 +229,14 @@ pub(super) fn says(error: &PlatformError) -> String {
 
 /// A failed call of an action: terminal where another try would not go otherwise.
 pub(super) fn failed(error: &PlatformError) -> HandlerError {
-    if error.code.is_retriable() || error.delivery == Delivery::Unknown {
-        return HandlerError::from(says(error));
+    match error.code.is_retriable() || error.delivery == Delivery::Unknown {
+        true => HandlerError::from(says(error)),
+        false => terminal(error).into(),
     }
+}
+
+/// A failed call that is not made again.
+pub(super) fn terminal(error: &PlatformError) -> TerminalError {
     let code = error.http_status.filter(|status| (400..500).contains(status)).unwrap_or(match error.code {
         ErrorCode::ValidationError => 400,
         ErrorCode::AuthError => 401,
@@ -197,5 +245,5 @@ pub(super) fn failed(error: &PlatformError) -> HandlerError {
         ErrorCode::Conflict | ErrorCode::DuplicateError => 409,
         _ => 500,
     });
-    TerminalError::new_with_code(code, says(error)).into()
+    TerminalError::new_with_code(code, says(error))
 }

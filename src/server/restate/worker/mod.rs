@@ -5,8 +5,10 @@
 //! action waits for is what Restate shows as its last failure.
 
 mod actions;
+mod deed;
 mod hands;
 mod identity;
+mod limit;
 mod objects;
 mod rules;
 mod services;

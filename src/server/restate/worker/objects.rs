@@ -10,7 +10,7 @@ use super::rules::{self, Went};
 use super::services::unknown;
 use crate::engine::circuit::Limits;
 use crate::engine::limit::Rate;
-use crate::server::restate::contract::State;
+use crate::server::restate::contract::{HELD_MS, State};
 use crate::wire::{Platform, Time};
 
 /// What a question to an object brings along.
@@ -23,7 +23,7 @@ pub(super) struct Asked {
     pub went: Option<Went>,
 }
 
-const GATE_KEYS: &[&str] = &["paused", "reason"];
+const GATE_KEYS: &[&str] = &["paused", "reason", "since", HELD_MS];
 const CIRCUIT_KEYS: &[&str] =
     &["state", "failureCount", "lastFailure", "openedAt", "willResetAt", "probeSuccesses", "probingUntil"];
 const LIMIT_KEYS: &[&str] = &["used", "resetAt", "limit", "windowMs"];
@@ -32,7 +32,10 @@ const LIMIT_KEYS: &[&str] = &["used", "resetAt", "limit", "windowMs"];
 pub(super) async fn gate(ctx: &ContextInternal) -> HandlerResult<Value> {
     let state = read(ctx, GATE_KEYS).await?;
     let reason = rules::held(&state);
-    Ok(json!({"paused": reason.is_some(), "reason": reason}))
+    Ok(json!({
+        "paused": reason.is_some(), "reason": reason, "since": state.time("since"),
+        "heldMs": state.count(HELD_MS).unwrap_or(0),
+    }))
 }
 
 /// `Circuit/<platform>`: whether a call may be made (null when leave has to be taken), taking leave, and what came of it.

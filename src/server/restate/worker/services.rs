@@ -141,7 +141,7 @@ async fn answer(hands: &Arc<Hands>, ctx: &ContextInternal, about: InputMetadata,
         (RATE_LIMIT, "take") => objects::limit(hands, ctx, &key, read(input)?).await,
         (WORKFLOW, "run") => workflows::run(hands, ctx, &key, read(input)?).await,
         (WORKFLOW, "decide") => {
-            workflows::decide(ctx, read(input)?);
+            workflows::decide(ctx, read(input)?)?;
             Ok(Value::Null)
         }
         (service, handler) => match (platform_of(service), handler.parse::<ActionType>()) {

@@ -1,9 +1,11 @@
 //! A workflow from three sources: its invocation, the state its code keeps by contract, and what it was sent with.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::platforms::undo::reversibility;
-use crate::server::restate::contract::{State, UNDO};
+use crate::server::restate::contract::{STEPS, State, StepState, UNDO};
 use crate::server::restate::invocation::{End, Invocation};
 use crate::wire::*;
 
@@ -137,6 +139,8 @@ struct Seen {
     failing_undo: Option<String>,
     /// The step that is being tried again.
     trying: Option<String>,
+    /// What its code says of single steps, if it does.
+    told: BTreeMap<String, StepState>,
 }
 
 impl Seen {
@@ -154,10 +158,12 @@ impl Seen {
             failed_step: state.text("failedStep").map(str::to_owned),
             failing_undo,
             trying: trying.filter(|name| !name.starts_with(UNDO)),
+            told: told(state),
         }
     }
 
     fn step(&self, step: Defined, row: Option<&Invocation>) -> WorkflowStep {
+        let mut told = self.told.get(&step.id).cloned().unwrap_or_default();
         let is_in = |list: &[String]| list.contains(&step.id);
         let status = if is_in(&self.rolled_back) {
             StepStatus::RolledBack
@@ -167,13 +173,15 @@ impl Seen {
             StepStatus::Failed
         } else if self.trying.as_deref() == Some(&step.id) {
             StepStatus::Executing
-        } else if self.status == WorkflowStatus::Executing {
-            StepStatus::Pending
         } else {
-            StepStatus::Skipped
+            // Of one that is over nothing is under way, whatever was said of it last.
+            let running = self.status == WorkflowStatus::Executing;
+            let under_way = |status: &StepStatus| matches!(status, StepStatus::Pending | StepStatus::Executing);
+            let own = told.status.filter(|status| running || !under_way(status));
+            own.unwrap_or(if running { StepStatus::Pending } else { StepStatus::Skipped })
         };
         let tried = self.trying.as_deref() == Some(&step.id);
-        let error = row.and_then(Invocation::failure).filter(|_| tried);
+        let error = row.and_then(Invocation::failure).filter(|_| tried).or(told.error.take());
         let list = |name: &str| {
             let list = step.value.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
             list.iter().filter_map(|value| Some(value.as_str()?.to_owned())).collect()
@@ -189,24 +197,34 @@ impl Seen {
             data: step.value.get("data").cloned().unwrap_or(Value::Object(serde_json::Map::new())),
             action_id: None,
             fallback_platform: None,
-            result: None,
+            result: told.result,
             error,
-            started_at: None,
-            ended_at: None,
+            started_at: told.started_at,
+            ended_at: told.ended_at,
             before_image: false,
-            undo: self.undo(&step, status, row),
+            undo: self.undo(&step, status, row, told.undo),
             step_id: step.id,
         }
     }
 
     /// How its undo stands, once a rollback was begun.
-    fn undo(&self, step: &Defined, now: StepStatus, row: Option<&Invocation>) -> Option<StepUndo> {
+    fn undo(
+        &self,
+        step: &Defined,
+        now: StepStatus,
+        row: Option<&Invocation>,
+        told: Option<StepUndo>,
+    ) -> Option<StepUndo> {
         use WorkflowStatus::{Resolved, RollbackFailed, RolledBack, RollingBack};
         let done = matches!(now, StepStatus::Completed | StepStatus::RolledBack);
         if !done || !matches!(self.status, RollingBack | RolledBack | RollbackFailed | Resolved) {
             return None;
         }
         let failing = self.failing_undo.as_deref() == Some(&step.id);
+        let is_over = |undo: &StepUndo| !matches!(undo.status, UndoStatus::Pending | UndoStatus::InProgress);
+        if let Some(undo) = told.filter(|undo| !failing && is_over(undo)) {
+            return Some(undo);
+        }
         let status = match now {
             StepStatus::RolledBack => UndoStatus::RolledBack,
             _ if failing || self.failed_rollbacks.contains(&step.id) => UndoStatus::Failed,
@@ -227,6 +245,12 @@ impl Seen {
             manual: Vec::new(),
         })
     }
+}
+
+/// What a workflow's state says of its steps. What cannot be read is left out.
+fn told(state: &State) -> BTreeMap<String, StepState> {
+    let steps = state.0.get(STEPS).and_then(Value::as_object).into_iter().flatten();
+    steps.filter_map(|(id, step)| Some((id.clone(), serde_json::from_value(step.clone()).ok()?))).collect()
 }
 
 /// What undoing a step means; the object is the workflow's.
@@ -318,6 +342,36 @@ mod tests {
         ] {
             assert_eq!(status(row.as_ref(), &state(own.clone())), expected, "{own}");
         }
+    }
+
+    #[test]
+    fn what_its_code_says_of_a_step_is_shown() {
+        let (row, mut state, input) = failing();
+        state.0.insert(STEPS.into(), json!({
+            "create_file": {"startedAt": "2026-11-30T01:52:56Z", "endedAt": "2026-11-30T01:52:57Z",
+                "result": {"fileId": "f-1"}},
+            "update_sheet": {"undo": {"status": "rolled_back", "reversibility": "reversible", "what": "restore A1:B2",
+                "attempts": 1, "at": "2026-11-30T01:53:00Z", "evidence": "the cells are as before"}},
+            "notify": {"status": "executing", "error": {"code": "SERVICE_DOWN", "message": "503 away"}},
+            "later": "nothing that could be read",
+        }));
+        let steps = workflow("wf-1", Some(&row), &state, Some(&input), Time(0)).steps;
+        assert_eq!(steps[0].result, Some(json!({"fileId": "f-1"})));
+        assert!(steps[0].started_at < steps[0].ended_at && steps[0].started_at.is_some());
+        assert_eq!(steps[0].undo.as_ref().unwrap().status, UndoStatus::Failed, "it fails now");
+        assert_eq!(steps[1].undo.as_ref().unwrap().evidence.as_deref(), Some("the cells are as before"));
+        assert_eq!(steps[2].status, StepStatus::Failed, "the lists of the state come first");
+        assert_eq!(steps[2].error.as_ref().unwrap().code, ErrorCode::ServiceDown);
+    }
+
+    #[test]
+    fn nothing_is_under_way_in_a_workflow_that_is_over() {
+        let input = json!({"name": "w", "steps": [{"id": "a", "type": "create", "platform": "trello", "data": {}}]});
+        let state = state(json!({"status": "executing", "steps": {"a": {"status": "executing"}}}));
+        let status = |row: &Invocation| workflow("wf-1", Some(row), &state, Some(&input), Time(0)).steps[0].status;
+        assert_eq!(status(&row(json!({}))), StepStatus::Executing);
+        let killed = row(json!({"status": "completed", "completion_failure": "[409] killed"}));
+        assert_eq!(status(&killed), StepStatus::Skipped);
     }
 
     #[test]
