@@ -8,10 +8,12 @@ use futures_util::future::try_join;
 use restate_sdk::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::limit::Limit;
 use super::objects::Asked;
 use super::rules::{Leave, Went};
+use super::together::Together;
 use crate::clock::Clock;
 use crate::http::Url;
 use crate::platforms::{Clients, Delivery, Platform, PlatformError};
@@ -26,6 +28,9 @@ use crate::wire::{ErrorCode, Time};
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// Longest time a turn is waited for inside a try; what takes longer waits outside, where it can be seen and taken out.
 const TURN_TIME: Duration = Duration::from_secs(3);
+/// Most questions that are under way at once. Each is answered by an invocation of its own: thousands would only wait for
+/// each other, until none has its answer in time.
+const ASKED_AT_ONCE: usize = 64;
 
 /// What every service of a worker uses.
 pub(super) struct Hands {
@@ -33,6 +38,8 @@ pub(super) struct Hands {
     pub settings: Arc<Effective>,
     pub clock: Clock,
     ingress: Ingress,
+    together: Together,
+    asking: Semaphore,
 }
 
 /// What a gate says.
@@ -87,7 +94,14 @@ impl Hands {
         ingress: Vec<Url>,
         token: Option<Secret>,
     ) -> Self {
-        Hands { clients, settings, clock, ingress: Ingress::new(ingress, token, ANSWER_TIME) }
+        Hands {
+            clients,
+            settings,
+            clock,
+            ingress: Ingress::new(ingress, token, ANSWER_TIME),
+            together: Together::default(),
+            asking: Semaphore::new(ASKED_AT_ONCE),
+        }
     }
 
     /// Lets a side effect through, or fails the try with the words the contract has for it.
@@ -119,15 +133,15 @@ impl Hands {
     }
 
     async fn gate(&self) -> HandlerResult<Gated> {
-        self.ask::<Gated>(GATE, ALL, "check", None).await
+        self.check::<Gated>(GATE, ALL, || None).await
     }
 
     /// First and alone the gate of everything was asked: thousands may wait at it, and each asks again and again.
     async fn pass_gate(&self, platform: Platform, permit: &Permit) -> HandlerResult<Time> {
         let now = || Some(Asked { at: self.clock.now(), went: None });
         let (own, leave) = try_join(
-            self.ask::<Gated>(GATE, platform.as_str(), "check", None),
-            self.ask::<Option<Leave>>(CIRCUIT, platform.as_str(), "check", now()),
+            self.check::<Gated>(GATE, platform.as_str(), || None),
+            self.check::<Option<Leave>>(CIRCUIT, platform.as_str(), now),
         )
         .await?;
         own.open()?;
@@ -197,7 +211,19 @@ impl Hands {
         answer
     }
 
-    /// Asks an object through the ingress: from inside a step there is no other way.
+    /// What an object's `check` says, which changes nothing; whoever asks at the same time is told the same.
+    async fn check<T: DeserializeOwned>(
+        &self,
+        object: &str,
+        key: &str,
+        asked: impl FnOnce() -> Option<Asked>,
+    ) -> HandlerResult<T> {
+        let path = format!("{object}/{key}/check");
+        let answer = self.together.ask(&path, || self.answer(&path, asked())).await;
+        understood(&path, answer)
+    }
+
+    /// Tells an object something, or takes something from it.
     async fn ask<T: DeserializeOwned>(
         &self,
         object: &str,
@@ -206,17 +232,28 @@ impl Hands {
         asked: Option<Asked>,
     ) -> HandlerResult<T> {
         let path = format!("{object}/{key}/{handler}");
-        let asked = asked.as_ref().map(serde_json::to_value).transpose()?;
+        let _place = self.asking.acquire().await;
+        understood(&path, self.answer(&path, asked).await)
+    }
+
+    /// Asks an object through the ingress: from inside a step there is no other way.
+    async fn answer(&self, path: &str, asked: Option<Asked>) -> Result<Value, String> {
+        let asked = asked.as_ref().map(serde_json::to_value).transpose().map_err(|error| error.to_string())?;
         // What is told twice to a circuit counts twice at worst.
-        let reply = self.ingress.post(&path, asked.as_ref(), None, Repeat::Safe).await;
+        let reply = self.ingress.post(path, asked.as_ref(), None, Repeat::Safe).await;
         let reply = reply.map_err(|failure| format!("{path} does not answer: {failure}"))?;
         if !reply.is_success() {
-            return Err(format!("{path} answers HTTP {}: {}", reply.status, words(&reply)).into());
+            return Err(format!("{path} answers HTTP {}: {}", reply.status, words(&reply)));
         }
         // A handler that gives nothing answers with nothing.
         let body: &[u8] = if reply.body.is_empty() { b"null" } else { &reply.body };
-        Ok(serde_json::from_slice(body).map_err(|error| format!("{path} answers something else: {error}"))?)
+        serde_json::from_slice(body).map_err(|error| format!("{path} answers something else: {error}"))
     }
+}
+
+/// An object's answer as what was asked for.
+fn understood<T: DeserializeOwned>(path: &str, answer: Result<Value, String>) -> HandlerResult<T> {
+    Ok(serde_json::from_value(answer?).map_err(|error| format!("{path} answers something else: {error}"))?)
 }
 
 /// A platform's refusal in the contract's words, the HTTP status first.

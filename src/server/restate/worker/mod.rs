@@ -12,6 +12,7 @@ mod limit;
 mod objects;
 mod rules;
 mod services;
+mod together;
 mod workflows;
 
 use std::collections::BTreeMap;
