@@ -137,18 +137,19 @@ pub(super) async fn clear(app: &App, args: ClearArgs) -> anyhow::Result<Outcome>
     let orchestrator = app.orchestrator().await?.clone();
     let older_than = args.older_than.unwrap_or(STUCK_AFTER);
     let older_than_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
-    let filter = |view| QueueFilter {
+    let filter = |view, limit| QueueFilter {
         view,
         platform: None,
         since: None,
         older_than: Some(older_than_ms).filter(|_| view == QueueView::Stuck),
-        limit: Some(CLEAR_LIMIT),
+        limit: Some(limit),
     };
-    let stuck = orchestrator.queue_items(&filter(QueueView::Stuck)).await?;
     let chosen = if args.stuck_only {
-        stuck
+        orchestrator.queue_items(&filter(QueueView::Stuck, CLEAR_LIMIT)).await?
     } else {
-        let all = orchestrator.queue_items(&filter(QueueView::Queued)).await?;
+        // Of the stuck ones only how many there are.
+        let (queued, stuck) = (filter(QueueView::Queued, CLEAR_LIMIT), filter(QueueView::Stuck, 1));
+        let (all, stuck) = tokio::try_join!(orchestrator.queue_items(&queued), orchestrator.queue_items(&stuck))?;
         app.note(format!(
             "{} wait, {} of them longer than {}; `opsctl queue clear --stuck-only` takes only those",
             all.total,

@@ -1,43 +1,60 @@
-//! Operators' changes to the queue: taking out, putting back, driving again. Each is sent in batches, then looked for until
-//! it is seen; what is not seen in time is reported as accepted, never as done.
+//! Operators' changes to the queue: putting back and driving again. Each is sent in batches, then looked for until it is
+//! seen; what is not seen in time is reported as accepted, never as done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Deserialize;
 
 use super::admin::{Repeat, list, quoted};
-use super::invocation::{End, Invocation};
+use super::invocation::Invocation;
 use super::queue::actions;
 use super::{RestateBackend, unsupported};
 use crate::server::backend::{ChangeContext, Refusal};
-use crate::server::effects::{answer, applied, belongs_to, effect, summed, who};
+use crate::server::effects::{applied, effect, summed, who};
 use crate::server::telemetry::{LogLine, Part};
-use crate::wire::{ChangeAnswer, ClearRequest, EffectKind, ErrorCode, IdsRequest, ItemEffect, QueueFilter, QueueView};
+use crate::wire::{ChangeAnswer, EffectKind, IdsRequest, ItemEffect, QueueView};
 
 /// Most ids of one batch request; Restate refuses more.
-const BATCH: usize = 1000;
-/// What the journal has once a `run` ended: by the contract, the leave that comes before the write.
-const LEAVE: &str = "Notification: Run";
+pub(super) const BATCH: usize = 1000;
+/// Requests of one change that are under way at once.
+pub(super) const AT_ONCE: usize = 4;
 /// What Restate says of a text that cannot be an id.
 const NO_ID: &str = "non valid invocation id";
-/// Most ids a clear without ids takes.
-const CLEAR_MAX: u64 = 10_000;
 /// Longest time a paced retry may take: its caller waits for it.
 const PACED_MAX: Duration = Duration::from_secs(20);
 
 impl RestateBackend {
     /// The actions among these ids.
     pub(super) async fn find_all(&self, ids: &[String]) -> Result<BTreeMap<String, Invocation>, Refusal> {
-        let mut found = BTreeMap::new();
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let columns = self.held().await?.columns();
+        self.find_in("sys_invocation", &columns, ids).await
+    }
+
+    /// What a table has of the actions among these ids.
+    pub(super) async fn find_in(
+        &self,
+        table: &str,
+        columns: &str,
+        ids: &[String],
+    ) -> Result<BTreeMap<String, Invocation>, Refusal> {
         let ids: Vec<&str> = ids.iter().map(String::as_str).filter(|id| is_id(id)).collect();
-        let mut parts: Vec<&[&str]> = ids.chunks(BATCH).collect();
-        let columns = if ids.is_empty() { String::new() } else { self.held().await?.columns() };
+        let parts: Vec<_> = ids.chunks(BATCH).map(|part| self.find_part(table, columns, part)).collect();
+        let found: Vec<Vec<Invocation>> = stream::iter(parts).buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().map(|row| (row.id.clone(), row)).collect())
+    }
+
+    async fn find_part(&self, table: &str, columns: &str, ids: &[&str]) -> Result<Vec<Invocation>, Refusal> {
+        let (mut found, mut parts) = (Vec::new(), vec![ids]);
         while let Some(part) = parts.pop() {
             let wanted = list(part.iter().copied());
-            let sql = format!("select {columns} from sys_invocation where id in ({wanted}) and {}", actions());
+            let sql = format!("select {columns} from {table} where id in ({wanted}) and {}", actions());
             match self.rows::<Invocation>(&sql).await {
-                Ok(rows) => found.extend(rows.into_iter().map(|row| (row.id.clone(), row))),
+                Ok(rows) => found.extend(rows),
                 // One that only looks like an id spoils the whole query: it is alone in the end, and then it is nobody's.
                 Err(refusal) if refusal.message.contains(NO_ID) => {
                     let (left, right) = part.split_at(part.len() / 2);
@@ -47,144 +64,6 @@ impl RestateBackend {
             }
         }
         Ok(found)
-    }
-
-    pub(super) async fn remove_item(&self, id: &str, cx: &ChangeContext) -> Result<ChangeAnswer, Refusal> {
-        let _turn = self.queue_turn.lock().await;
-        let row = self.find(id).await?;
-        if cx.if_version.is_some_and(|seen| seen != row.version()) {
-            let words = format!("action {id} moved meanwhile: it is {} now", row.status);
-            return Err(Refusal::new(ErrorCode::Conflict, words));
-        }
-        let scheduled = row.status == "scheduled";
-        let mut effects = self.take_out(vec![id.to_owned()], BTreeMap::from([(row.id.clone(), row)]), true).await?;
-        let Some(ItemEffect { effect, detail, .. }) = effects.pop() else {
-            return Err(Refusal::not_found(format!("action `{id}`")));
-        };
-        let detail = detail.unwrap_or_default();
-        let words = match effect {
-            EffectKind::Applied if scheduled => format!("action {id} is out of the queue; {detail}"),
-            EffectKind::Applied => format!("action {id} is out of the queue; it can be restored"),
-            EffectKind::AlreadySo => format!("action {id} is out of the queue already"),
-            EffectKind::Accepted => format!("action {id}: {detail}"),
-            _ => return Err(Refusal::new(ErrorCode::Conflict, format!("action {id} {detail}"))),
-        };
-        self.log_change(&words, cx);
-        Ok(answer(effect, words, vec![]))
-    }
-
-    pub(super) async fn clear_items(&self, request: ClearRequest, cx: &ChangeContext) -> Result<ChangeAnswer, Refusal> {
-        let view = if request.stuck_only { QueueView::Stuck } else { QueueView::Queued };
-        let filter =
-            QueueFilter { view, platform: None, since: None, older_than: request.older_than, limit: Some(CLEAR_MAX) };
-        let ids = match request.ids {
-            Some(ids) => ids,
-            None => self.items_of(filter).await?,
-        };
-        let _turn = self.queue_turn.lock().await;
-        let found = self.find_all(&ids).await?;
-        let effects = self.take_out(ids, found, false).await?;
-        let words =
-            format!("{} of {} items are out of the queue; they can be restored", applied(&effects), effects.len());
-        self.log_change(&words, cx);
-        Ok(summed(effects, words))
-    }
-
-    async fn items_of(&self, filter: QueueFilter) -> Result<Vec<String>, Refusal> {
-        use crate::server::backend::QueueOps;
-        Ok(self.items(filter).await?.items.into_iter().map(|item| item.action_id).collect())
-    }
-
-    /// Cancels what waits, and looks until it is gone. `scheduled` says whether what Restate forgets is taken out too.
-    async fn take_out(
-        &self,
-        ids: Vec<String>,
-        mut found: BTreeMap<String, Invocation>,
-        scheduled: bool,
-    ) -> Result<Vec<ItemEffect>, Refusal> {
-        // A try that a circuit refuses ends in a moment, and then the item waits again.
-        let mut looks = self.few_looks();
-        while looks.next().await {
-            let running = |row: &&Invocation| row.view() == Some(QueueView::Executing);
-            let running: Vec<String> = found.values().filter(running).map(|row| row.id.clone()).collect();
-            if running.is_empty() {
-                break;
-            }
-            found.extend(self.find_all(&running).await?);
-        }
-        let removed = found.values().filter(|row| row.end() == End::Removed).map(|row| row.id.clone());
-        let again = self.restarts(&removed.collect::<Vec<_>>()).await?;
-        let mut effects = Vec::with_capacity(ids.len());
-        let mut sent: Vec<String> = Vec::new();
-        for id in ids {
-            let verdict = match found.get(&id) {
-                None => Some((EffectKind::NotFound, None)),
-                Some(_) if again.contains_key(&id) => Some((EffectKind::Conflict, Some(goes_on(&again[&id])))),
-                Some(row) => not_removable(row, scheduled),
-            };
-            match verdict {
-                Some((kind, why)) => effects.push(effect(id, kind, why)),
-                None => sent.push(id),
-            }
-        }
-        let mut waiting = self.cancel(&sent, &mut effects).await?;
-        let (mut looks, mut cancelling) = (self.looks(), self.few_looks());
-        while !waiting.is_empty() && looks.next().await {
-            let ids: Vec<String> = waiting.iter().cloned().collect();
-            let now = self.find_all(&ids).await?;
-            for id in ids {
-                let was_scheduled = found.get(&id).is_some_and(|row| row.status == "scheduled");
-                if let Some((kind, why)) = became(now.get(&id), was_scheduled) {
-                    waiting.remove(&id);
-                    effects.push(effect(id, kind, why.map(str::to_owned)));
-                }
-            }
-            // A worker takes a cancellation; with none up nobody would. An action has nothing to compensate.
-            if cancelling.is_over() {
-                cancelling = self.looks();
-                let idle = |id: &&String| now.get(*id).is_some_and(|row| row.status != "running");
-                let idle: Vec<&str> = waiting.iter().filter(idle).map(String::as_str).collect();
-                for ids in idle.chunks(BATCH) {
-                    let doubtful = self.may_have_been_sent(ids).await?;
-                    let sure: Vec<&str> = ids.iter().copied().filter(|id| !doubtful.contains(*id)).collect();
-                    self.admin.batch("kill", &sure, Repeat::Safe).await?;
-                }
-            }
-        }
-        effects.extend(
-            waiting.into_iter().map(|id| effect(id, EffectKind::Accepted, Some(self.not_seen("that it is taken out")))),
-        );
-        Ok(effects)
-    }
-
-    /// Which of these had leave to write and have not said what came of it: only a worker, which looks, can tell.
-    pub(super) async fn may_have_been_sent(&self, ids: &[&str]) -> Result<BTreeSet<String>, Refusal> {
-        #[derive(Deserialize)]
-        struct Row {
-            id: String,
-        }
-        let wanted = list(ids.iter().copied());
-        let sql = format!("select distinct id from sys_journal where id in ({wanted}) and entry_type = '{LEAVE}'");
-        Ok(self.rows::<Row>(&sql).await?.into_iter().map(|row| row.id).collect())
-    }
-
-    /// Asks for the end of these; gives those that will have to be looked for.
-    async fn cancel(&self, ids: &[String], effects: &mut Vec<ItemEffect>) -> Result<BTreeSet<String>, Refusal> {
-        let mut waiting: BTreeSet<String> = BTreeSet::new();
-        for ids in ids.chunks(BATCH) {
-            let names: Vec<&str> = ids.iter().map(String::as_str).collect();
-            // Cancelling twice is cancelling once.
-            let batch = self.admin.batch("cancel", &names, Repeat::Safe).await?;
-            let refused: BTreeMap<String, String> =
-                batch.failed.into_iter().map(|failed| (failed.invocation_id, failed.error)).collect();
-            for id in ids {
-                match refused.get(id) {
-                    Some(why) => effects.push(effect(id.clone(), EffectKind::Conflict, Some(why.clone()))),
-                    None => drop(waiting.insert(id.clone())),
-                }
-            }
-        }
-        Ok(waiting)
     }
 
     /// Runs removed items again, or failed ones: what Restate paused goes on, what ended starts as a new invocation.
@@ -277,7 +156,7 @@ impl RestateBackend {
     }
 
     /// What these ids run again as.
-    async fn restarts(&self, ids: &[String]) -> Result<BTreeMap<String, String>, Refusal> {
+    pub(super) async fn restarts(&self, ids: &[String]) -> Result<BTreeMap<String, String>, Refusal> {
         #[derive(Deserialize)]
         struct Row {
             id: String,
@@ -337,21 +216,9 @@ impl RestateBackend {
     }
 }
 
-fn goes_on(new: impl std::fmt::Display) -> String {
+/// What is said of one that runs again under another id.
+pub(super) fn goes_on(new: impl std::fmt::Display) -> String {
     format!("goes on as {new}")
-}
-
-/// What became of an invocation that was cancelled; `None` while it goes on.
-fn became(now: Option<&Invocation>, was_scheduled: bool) -> Option<(EffectKind, Option<&'static str>)> {
-    match now.map(Invocation::end) {
-        None if was_scheduled => Some((EffectKind::Applied, Some("it was scheduled: it cannot be restored"))),
-        // Completed, with no retention.
-        None => Some((EffectKind::Conflict, Some("ended meanwhile, and Restate keeps nothing of it"))),
-        Some(End::None) => None,
-        Some(End::Removed) => Some((EffectKind::Applied, None)),
-        Some(End::Success) => Some((EffectKind::Conflict, Some("was done before it could be taken out"))),
-        Some(End::Failure) => Some((EffectKind::Conflict, Some("failed before it could be taken out"))),
-    }
 }
 
 /// Whether a text has the shape of an invocation's id; Restate refuses a query that names another.
@@ -360,64 +227,9 @@ fn is_id(text: &str) -> bool {
     rest.is_some_and(|rest| rest.len() == 33 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Why an invocation is not taken out, if so.
-fn not_removable(row: &Invocation, scheduled: bool) -> Option<(EffectKind, Option<String>)> {
-    let owner = row.invoked_by_target.as_deref().and_then(super::invocation::workflow_of);
-    match row.view() {
-        Some(QueueView::Removed) => return Some((EffectKind::AlreadySo, None)),
-        Some(QueueView::Executing) => return Some((EffectKind::Conflict, Some("is being executed".into()))),
-        Some(QueueView::Failed) => return Some((EffectKind::Conflict, Some("failed, and does not wait".into()))),
-        None => return Some((EffectKind::Conflict, Some("is done".into()))),
-        Some(_) => {}
-    }
-    if let Some(workflow) = owner {
-        return Some((EffectKind::Conflict, Some(belongs_to(workflow))));
-    }
-    if row.status == "scheduled" && !scheduled {
-        let why = "is scheduled: Restate would keep nothing of it to restore; take it out alone, with `queue remove`";
-        return Some((EffectKind::Refused, Some(why.into())));
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn row(extra: serde_json::Value) -> Invocation {
-        let mut row = json!({
-            "id": "inv_1", "target_service_name": "Trello", "target_handler_name": "create", "status": "backing-off",
-            "created_at": "2026-11-30T01:51:57.482Z",
-        });
-        row.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        serde_json::from_value(row).unwrap()
-    }
-
-    #[test]
-    fn only_what_waits_for_itself_is_taken_out() {
-        let kind = |extra, scheduled| not_removable(&row(extra), scheduled).map(|(kind, _)| kind);
-        assert_eq!(kind(json!({}), false), None);
-        assert_eq!(kind(json!({"status": "running"}), false), Some(EffectKind::Conflict));
-        assert_eq!(kind(json!({"status": "paused"}), false), Some(EffectKind::Conflict));
-        assert_eq!(kind(json!({"status": "completed"}), false), Some(EffectKind::Conflict));
-        assert_eq!(kind(json!({"invoked_by_target": "Workflow/w/run"}), false), Some(EffectKind::Conflict));
-        assert_eq!(kind(json!({"status": "scheduled"}), false), Some(EffectKind::Refused));
-        assert_eq!(kind(json!({"status": "scheduled"}), true), None);
-        let cancelled = json!({"status": "completed", "completion_failure": "[409] Cancelled"});
-        assert_eq!(kind(cancelled, false), Some(EffectKind::AlreadySo));
-    }
-
-    #[test]
-    fn what_a_cancelled_item_became_is_not_taken_for_its_removal() {
-        let kind = |extra| became(Some(&row(extra)), false).map(|(kind, _)| kind);
-        assert_eq!(kind(json!({})), None, "it goes on");
-        let cancelled = json!({"status": "completed", "completion_failure": "[409] Cancelled"});
-        assert_eq!(kind(cancelled), Some(EffectKind::Applied));
-        assert_eq!(kind(json!({"status": "completed"})), Some(EffectKind::Conflict));
-        assert_eq!(became(None, true).map(|(kind, _)| kind), Some(EffectKind::Applied));
-        assert_eq!(became(None, false).map(|(kind, _)| kind), Some(EffectKind::Conflict));
-    }
 
     #[test]
     fn ids_are_told_from_other_texts() {

@@ -17,6 +17,10 @@ pub const COLUMNS: &str = "id, target_service_name, target_handler_name, target_
      last_failure_related_command_name, completion_result, completion_failure, idempotency_key, completion_retention, \
      restarted_from, invoked_by_target";
 
+/// Those of them that an item of the queue is made from: a query over everything takes longer with each column.
+pub const OF_ITEM: &str = "id, target_service_name, target_handler_name, status, created_at, modified_at, completed_at, \
+     running_at, scheduled_start_at, next_retry_at, retry_count, last_failure, completion_failure, invoked_by_target";
+
 /// Taken out by an operator, in SQL: Restate's own words, and those of its SDKs.
 pub const REMOVED: &str =
     "lower(coalesce(completion_failure, '')) in ('[409] cancelled','[409] canceled','[409] killed')";
@@ -57,9 +61,27 @@ impl Held {
 
     /// The columns of an [`Invocation`], with this status.
     pub fn columns(self) -> String {
+        self.of(COLUMNS)
+    }
+
+    /// These columns, with this status.
+    pub fn of(self, columns: &str) -> String {
         match self.0 {
-            Some(_) => COLUMNS.replacen(" status,", &format!(" {} as status,", self.status()), 1),
-            None => COLUMNS.to_owned(),
+            Some(_) => columns.replacen(" status,", &format!(" {} as status,", self.status()), 1),
+            None => columns.to_owned(),
+        }
+    }
+
+    /// Whether every try that begins now is refused.
+    pub fn is_in_force(self, now: Time) -> bool {
+        self.0.is_some_and(|since| since < now)
+    }
+
+    /// The status of what is being tried since a moment.
+    pub fn trying(self, since: Option<Time>) -> &'static str {
+        match self.0.zip(since) {
+            Some((held, since)) if since > held => AT_THE_GATE,
+            _ => "running",
         }
     }
 
@@ -111,6 +133,10 @@ pub struct Invocation {
     pub restarted_from: Option<String>,
     #[serde(default)]
     pub invoked_by_target: Option<String>,
+    #[serde(default)]
+    pub journal_size: Option<u64>,
+    #[serde(default)]
+    pub journal_commands_size: Option<u64>,
 }
 
 /// How an invocation ended, or that it did not.
@@ -141,6 +167,17 @@ impl Invocation {
             }
             _ => End::None,
         }
+    }
+
+    /// What its journal has beside commands: that a `run` ended, that it is cancelled. `None` where nothing says so.
+    pub fn notifications(&self) -> Option<u64> {
+        let (all, commands) = (self.journal_size?, self.journal_commands_size?);
+        (commands > 0).then(|| all.saturating_sub(commands))
+    }
+
+    /// Whether its journal shows that no `run` of it has ended: by the contract it did not write.
+    pub fn never_had_leave(&self) -> bool {
+        self.notifications() == Some(0)
     }
 
     /// Which view it belongs to; `None` when it succeeded.
@@ -342,10 +379,24 @@ mod tests {
         assert_eq!((open.executing().as_str(), open.columns().as_str()), ("status = 'running'", COLUMNS));
         let held = Held(Some(Time(5000)));
         assert!(held.waiting().contains("last_start_at > to_timestamp_millis(5000)"), "{}", held.waiting());
-        assert!(held.columns().contains(", case when (status = 'running' and "), "{}", held.columns());
-        assert!(held.columns().contains("else status end as status, created_at"), "{}", held.columns());
+        let columns = held.of(OF_ITEM);
+        assert!(columns.contains(", case when (status = 'running' and "), "{columns}");
+        assert!(columns.contains("else status end as status, created_at"), "{columns}");
+        assert_eq!((held.trying(Some(Time(5001))), held.trying(Some(Time(5000)))), (AT_THE_GATE, "running"));
+        assert_eq!((held.is_in_force(Time(5000)), held.is_in_force(Time(5001))), (false, true));
+        assert_eq!((open.trying(Some(Time(9000))), open.is_in_force(Time(9000))), ("running", false));
         let item = row(json!({"status": AT_THE_GATE})).item(Time(0)).unwrap();
         assert_eq!((item.state, item.waiting_for.as_deref()), (QueueView::Queued, Some("paused")));
+    }
+
+    #[test]
+    fn leave_is_seen_in_the_length_of_the_journal() {
+        let of = |all, commands| row(json!({"journal_size": all, "journal_commands_size": commands}));
+        assert!(of(2, 2).never_had_leave());
+        assert!(!of(3, 2).never_had_leave());
+        assert_eq!(of(3, 2).notifications(), Some(1));
+        // A journal that is not kept, or in which commands are not counted, says nothing.
+        assert!(!of(0, 0).never_had_leave() && !of(2, 0).never_had_leave() && !row(json!({})).never_had_leave());
     }
 
     #[test]

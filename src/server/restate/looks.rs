@@ -17,11 +17,6 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// Whether its time is over.
-    pub fn is_over(&self) -> bool {
-        Instant::now() >= self.until
-    }
-
     /// Waits for the next look; `false` when there is none.
     pub async fn next(&mut self) -> bool {
         let Some(pause) = self.pause else {

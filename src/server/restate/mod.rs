@@ -18,6 +18,7 @@ mod keys;
 mod looks;
 mod moving;
 mod queue;
+mod removing;
 mod services;
 mod worker;
 mod workers;
