@@ -170,6 +170,15 @@ impl Nodes {
         self.workers[worker] = self.worker();
     }
 
+    /// SIGKILL for all workers, and others in their place.
+    pub fn replace_workers(&mut self) {
+        for place in 0..self.workers.len() {
+            let _ = self.workers[place].kill();
+            let _ = self.workers[place].wait();
+            self.workers[place] = self.worker();
+        }
+    }
+
     fn node(&self, number: usize) -> Child {
         let own = self.ports[number];
         let seeds: Vec<String> =

@@ -37,10 +37,18 @@ fn merged(mut object: Value, more: &Value) -> Value {
 }
 
 async fn a_step_is_tried_as_often_as_it_may(world: &World) {
+    let workflows = world.backend.workflows().expect("workflows");
     let away = || FaultSpec::from(Fault::ServerError { status: 503 }).only("create").times(2);
     world.sims.fault(Platform::Trello, away()).expect("a fault");
     let once_more = [("first", json!({"retries": 1}))];
     start(world, cards("suite-given-up", json!({}), &once_more)).await;
+    until("its first try has failed", || async {
+        let workflow = workflows.get("suite-given-up").await.ok()?;
+        (workflow.steps[0].error.is_some() || workflow.status == WorkflowStatus::RolledBack).then_some(())
+    })
+    .await;
+    // Whoever goes on goes on counting.
+    world.replace_workers();
     let report = until_workflow(world, "suite-given-up", WorkflowStatus::RolledBack).await;
     assert!(report.error.is_some_and(|error| error.starts_with("step first failed: ")), "why is said");
     assert_eq!(world.cards("suite-given-up first"), 0, "two tries, and both failed");

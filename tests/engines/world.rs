@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use opsctl::clock::Clock;
@@ -25,7 +25,7 @@ pub struct World {
     pub engine: &'static str,
     pub backend: Arc<dyn Backend>,
     pub sims: Sims,
-    _nodes: Option<Nodes>,
+    nodes: Option<Mutex<Nodes>>,
     _folder: TempDir,
 }
 
@@ -52,7 +52,6 @@ impl World {
         let (sims, mut env) = simulators(&folder).await;
         env.insert("APPROVAL_RULES".into(), "none".into());
         env.insert("TRELLO_RATE_LIMIT".into(), "1000000".into());
-        env.insert("RETRY_INITIAL_DELAY".into(), "100".into());
         let plan = Plan { packages, folder: folder.path(), sims: &sims, env: &env, nodes: 1, workers };
         let nodes = Nodes::start(plan).await;
         // Nobody listens at the first: the second has to be found.
@@ -74,12 +73,19 @@ impl World {
         assert_eq!(Some(backend.engine()), engine.split(' ').next());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         tokio::spawn(server.serve(listener, Duration::from_secs(1), std::future::pending()));
-        World { engine, backend, sims, _nodes: nodes, _folder: folder }
+        World { engine, backend, sims, nodes: nodes.map(Mutex::new), _folder: folder }
     }
 
     /// Whether our code executes workflows, by the orchestrator's rules.
     pub fn has_our_rules(&self) -> bool {
         self.engine != Workers::InJavaScript.engine()
+    }
+
+    /// Kills the processes that execute, where they are others than this one, and starts new ones.
+    pub fn replace_workers(&self) {
+        if let Some(nodes) = &self.nodes {
+            nodes.lock().expect("the nodes").replace_workers();
+        }
     }
 
     /// Cards made under this name.

@@ -100,7 +100,9 @@ fn record(promise: &Promise, state: &State, now: Time) -> Option<ApprovalRecord>
             ApprovalStatus::Expired => expires_at,
             _ => decision.as_ref().and_then(|decision| decision.at),
         },
-        reason: decision.and_then(|decision| decision.reason).or(promise.completion_failure.clone()),
+        reason: decision
+            .and_then(|decision| decision.reason)
+            .or_else(|| promise.completion_failure.clone().filter(|_| !promise.has_expired())),
     })
 }
 
@@ -320,6 +322,7 @@ mod tests {
         let pay = record(&pay, &state, Time(4_000_000)).unwrap();
         assert_eq!((pay.id.as_str(), pay.action_id.as_str()), ("wf-2:pay", "pay"));
         assert_eq!((pay.status, pay.decided_at), (ApprovalStatus::Expired, Some(Time(3_600_000))));
+        assert_eq!(pay.reason, None, "its status says it");
         let tell = record(&of("tell"), &state, Time(0)).unwrap();
         assert_eq!((tell.id.as_str(), tell.status), ("wf-2:tell", ApprovalStatus::Pending));
         assert_eq!(tell.workflow_id.as_deref(), Some("wf-2"));

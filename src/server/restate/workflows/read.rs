@@ -216,14 +216,14 @@ impl Seen {
         told: Option<StepUndo>,
     ) -> Option<StepUndo> {
         use WorkflowStatus::{Resolved, RollbackFailed, RolledBack, RollingBack};
-        let done = matches!(now, StepStatus::Completed | StepStatus::RolledBack);
-        if !done || !matches!(self.status, RollingBack | RolledBack | RollbackFailed | Resolved) {
-            return None;
-        }
         let failing = self.failing_undo.as_deref() == Some(&step.id);
         let is_over = |undo: &StepUndo| !matches!(undo.status, UndoStatus::Pending | UndoStatus::InProgress);
         if let Some(undo) = told.filter(|undo| !failing && is_over(undo)) {
             return Some(undo);
+        }
+        let done = matches!(now, StepStatus::Completed | StepStatus::RolledBack);
+        if !done || !matches!(self.status, RollingBack | RolledBack | RollbackFailed | Resolved) {
+            return None;
         }
         let status = match now {
             StepStatus::RolledBack => UndoStatus::RolledBack,
@@ -352,7 +352,9 @@ mod tests {
                 "result": {"fileId": "f-1"}},
             "update_sheet": {"undo": {"status": "rolled_back", "reversibility": "reversible", "what": "restore A1:B2",
                 "attempts": 1, "at": "2026-11-30T01:53:00Z", "evidence": "the cells are as before"}},
-            "notify": {"status": "executing", "error": {"code": "SERVICE_DOWN", "message": "503 away"}},
+            "notify": {"status": "executing", "error": {"code": "SERVICE_DOWN", "message": "503 away"},
+                "undo": {"status": "manual", "reversibility": "reversible", "what": "look for it", "attempts": 0,
+                    "manual": ["look for what step notify may have done"]}},
             "later": "nothing that could be read",
         }));
         let steps = workflow("wf-1", Some(&row), &state, Some(&input), Time(0)).steps;
@@ -362,6 +364,12 @@ mod tests {
         assert_eq!(steps[1].undo.as_ref().unwrap().evidence.as_deref(), Some("the cells are as before"));
         assert_eq!(steps[2].status, StepStatus::Failed, "the lists of the state come first");
         assert_eq!(steps[2].error.as_ref().unwrap().code, ErrorCode::ServiceDown);
+        let undo = steps[2].undo.as_ref().unwrap();
+        assert_eq!(
+            (undo.status, undo.manual.len()),
+            (UndoStatus::Manual, 1),
+            "it may have happened although it failed"
+        );
     }
 
     #[test]

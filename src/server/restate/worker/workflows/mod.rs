@@ -18,7 +18,7 @@ use super::hands::{Hands, Permit, says};
 use super::limit::Limit;
 use crate::engine::workflow::{self as engine, Change, Event, Rules, State, Step};
 use crate::platforms::undo::{self, Done, UndoPlan, Undone};
-use crate::platforms::{Lookup, PlatformError};
+use crate::platforms::{Call, Lookup, PlatformError};
 use crate::server::restate::contract::UNDO;
 use crate::server::restate::invocation::failure;
 use crate::wire::*;
@@ -66,8 +66,8 @@ enum Ended {
     Made(Made),
     /// With when, as far as that was kept.
     Failed(TerminalError, Option<Time>),
-    /// The workflow was cancelled meanwhile; what the step did is not known yet.
-    Cancelled,
+    /// The workflow was cancelled meanwhile; whether the call was made is not known yet.
+    Cancelled(Box<Call>),
     /// The workflow's time was over before it was sent.
     Late(Time),
 }
@@ -98,15 +98,8 @@ impl Run<'_> {
                     true => Ended::Failed(TerminalError::new_with_code(CANCELLED, "the workflow was cancelled"), None),
                     false => self.step(&state, place, &mut limit).await?,
                 };
-                cancelled |= matches!(ended, Ended::Cancelled);
-                now = match ended {
-                    Ended::Late(now) => {
-                        engine::time_over(&mut state, limit.ms, Rules { now, rollback }, &mut Ground)
-                            .map_err(broken)?;
-                        now
-                    }
-                    ended => self.end_step(&mut state, place, ended, now).await?,
-                };
+                cancelled |= matches!(ended, Ended::Cancelled(_));
+                now = self.end_step(&mut state, place, ended, rules, limit).await?;
                 continue;
             }
             let undoing = |step: &Step| step.undo_status() == Some(UndoStatus::InProgress);
@@ -153,13 +146,25 @@ impl Run<'_> {
     }
 
     /// Takes a step's end down; gives when it was.
-    async fn end_step(&self, state: &mut State, place: usize, ended: Ended, now: Time) -> Result<Time, TerminalError> {
-        let step = &state.steps[place];
+    async fn end_step(
+        &self,
+        state: &mut State,
+        place: usize,
+        ended: Ended,
+        rules: Rules,
+        limit: Limit,
+    ) -> Result<Time, TerminalError> {
         let (change, at) = match ended {
             Ended::Made(made) => (step_completed(made.result, made.before), made.at),
-            Ended::Failed(error, at) => (step_failed(failure(&worded(&error)), is_in_doubt(&error)), at.unwrap_or(now)),
-            Ended::Cancelled | Ended::Late(_) => {
-                let (seen, at) = self.look(step, now).await?;
+            Ended::Failed(error, at) => {
+                (step_failed(failure(&worded(&error)), is_in_doubt(&error)), at.unwrap_or(rules.now))
+            }
+            Ended::Late(now) => {
+                engine::time_over(state, limit.ms, Rules { now, ..rules }, &mut Ground).map_err(broken)?;
+                return Ok(now);
+            }
+            Ended::Cancelled(call) => {
+                let (seen, at) = self.look(&state.steps[place], &call, rules.now).await?;
                 let words = "[409] the workflow was cancelled";
                 let change = match seen {
                     Lookup::Found(outcome) => step_completed(outcome.result, None),
@@ -174,9 +179,9 @@ impl Run<'_> {
     }
 
     /// Whether a step that was cut short was executed. That has to be known, however often it is cancelled.
-    async fn look(&self, step: &Step, since: Time) -> Result<(Lookup, Time), TerminalError> {
+    async fn look(&self, step: &Step, call: &Call, since: Time) -> Result<(Lookup, Time), TerminalError> {
         loop {
-            match self.hands.look(self.ctx, &step.definition.id, self.call(step), since).await {
+            match self.hands.look(self.ctx, &step.definition.id, call.clone(), since).await {
                 Err(error) if is_cancelled(&error) => {}
                 answer => return answer,
             }

@@ -18,7 +18,8 @@ impl Run<'_> {
             state.steps.iter().filter(|step| fits(step)).map(|step| step.definition.id.clone()).collect()
         };
         self.set("status", json!(state.status));
-        self.set("completedSteps", ids(&Step::was_executed));
+        let is_done = |step: &Step| matches!(step.status, StepStatus::Completed | StepStatus::RolledBack);
+        self.set("completedSteps", ids(&is_done));
         self.set("rolledBackSteps", ids(&|step| step.status == StepStatus::RolledBack));
         let left = [UndoStatus::Manual, UndoStatus::Failed, UndoStatus::Blocked].map(Some);
         self.set("failedRollbacks", ids(&|step| left.contains(&step.undo_status())));

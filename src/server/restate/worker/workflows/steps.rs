@@ -15,13 +15,13 @@ impl Run<'_> {
     /// begins anew.
     pub(super) async fn step(&self, state: &State, place: usize, limit: &mut Limit) -> Result<Ended, TerminalError> {
         let step = &state.steps[place];
+        let (own, call) = (&step.definition, self.call(step));
         match self.approved(step, limit.ms).await {
             Ok(None) => {}
             Ok(Some(anew)) => *limit = anew,
-            Err(refused) if is_cancelled(&refused) => return Ok(Ended::Cancelled),
+            Err(refused) if is_cancelled(&refused) => return Ok(Ended::Cancelled(Box::new(call))),
             Err(refused) => return Ok(Ended::Failed(refused, None)),
         }
-        let (own, call) = (&step.definition, self.call(step));
         let bounds = Bounds { policy: self.policy(step), limit: *limit };
         let mut deed = Deed::new(&own.id, call).bounded(bounds, overwrites(own.platform, own.action_type));
         loop {
@@ -30,7 +30,7 @@ impl Run<'_> {
                 Ok(Err(lost)) => lost,
                 Err(Cut { late: Some(at), .. }) => return self.judge(&deed, Ended::Late(at)).await,
                 // Whether it was made is looked up: what this try knows a replay would not.
-                Err(Cut { error, .. }) if is_cancelled(&error) => return Ok(Ended::Cancelled),
+                Err(Cut { error, .. }) if is_cancelled(&error) => return Ok(Ended::Cancelled(Box::new(deed.call))),
                 Err(Cut { error, .. }) => return Ok(Ended::Failed(error, None)),
             };
             let failed = || Ended::Failed(lost.error(), Some(lost.at));
@@ -38,7 +38,7 @@ impl Run<'_> {
             deed.retries += 1;
             self.show_lost(state, place, &lost.words, deed.retries, at);
             if let Err(error) = self.ctx.sleep(at.since(lost.at)).await {
-                return if is_cancelled(&error) { Ok(Ended::Cancelled) } else { Err(error) };
+                return if is_cancelled(&error) { Ok(Ended::Cancelled(Box::new(deed.call))) } else { Err(error) };
             }
             if matches!(lost.next, Next::Look { .. }) {
                 return self.judge(&deed, failed()).await;
@@ -55,7 +55,7 @@ impl Run<'_> {
             }
             Ok((Lookup::Absent, _)) => otherwise,
             Ok((Lookup::Unclear(why), at)) => Ended::Failed(in_doubt(&why), Some(at)),
-            Err(error) if is_cancelled(&error) => Ended::Cancelled,
+            Err(error) if is_cancelled(&error) => Ended::Cancelled(Box::new(deed.call.clone())),
             Err(error) => return Err(error),
         })
     }
