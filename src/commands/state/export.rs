@@ -18,8 +18,12 @@ use crate::guard::{Approval, ChangeArgs, Plan, ReceiptItem, Step, Undo, UndoActi
 use crate::output::{Page, Report};
 use crate::wire::{ClearRequest, EffectKind, ItemEffect, QueueFilter, QueueView};
 
-/// Actions taken out with one request, so that each ends well within the time limit of a call.
+/// Actions taken out with the first request, and the fewest and most with a later one.
 const PART: usize = 1000;
+const PARTS: std::ops::RangeInclusive<usize> = 250..=4000;
+/// A request that took less than the first may be followed by a larger one, one that took more than the second by a smaller
+/// one: each has to end well within the time limit of a call.
+const PART_TIME: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(12));
 /// How often what was accepted and not seen is asked for again.
 const ROUNDS: usize = 3;
 /// How long the end of what is being executed is waited for.
@@ -184,11 +188,16 @@ async fn take_out(
     let bar = app.output.progress(n, "export");
     let mut effects = BTreeMap::new();
     let mut left: Vec<String> = moved.requests.iter().map(|waiting| waiting.action_id.clone()).collect();
+    let mut size = PART;
     for round in 0..ROUNDS {
         let ours = goes_on || round > 0;
-        for (place, ids) in left.chunks(PART).enumerate() {
+        let mut rest = left.as_slice();
+        while !rest.is_empty() {
+            let (ids, later) = rest.split_at(size.min(rest.len()));
             let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(ids.to_vec()) };
-            let answer = orchestrator.clear_part(approval, &format!("{round}.{place}"), &request).await?;
+            let started = Instant::now();
+            let answer = orchestrator.clear_part(approval, &format!("{round}.{}", rest.len()), &request).await?;
+            (size, rest) = (next_size(size, started.elapsed()), later);
             for mut item in answer.items {
                 match item.effect {
                     EffectKind::AlreadySo if ours => item.effect = EffectKind::Applied,
@@ -209,4 +218,26 @@ async fn take_out(
         .because("that they are taken out was accepted, and it is not done yet")
         .hint("wait a moment, then repeat the command")
         .into())
+}
+
+/// How many to take out with the next request, after one of this size.
+fn next_size(size: usize, took: Duration) -> usize {
+    let next = match took {
+        took if took < PART_TIME.0 => size * 2,
+        took if took > PART_TIME.1 => size / 2,
+        _ => size,
+    };
+    next.clamp(*PARTS.start(), *PARTS.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_grow_while_they_are_quick_and_shrink_when_they_are_slow() {
+        let next = |size, seconds| next_size(size, Duration::from_secs(seconds));
+        assert_eq!([next(1000, 1), next(1000, 8), next(1000, 20)], [2000, 1000, 500]);
+        assert_eq!([next(4000, 1), next(250, 29)], [4000, 250]);
+    }
 }

@@ -1,7 +1,7 @@
 //! Waiting actions as they were sent, for another orchestrator; and those of another one, sent to Restate.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::stream::{self, StreamExt};
 use serde::Deserialize;
@@ -85,7 +85,7 @@ impl RestateBackend {
         for service in actions.iter().map(|action| service_of(action.request.platform)).collect::<BTreeSet<_>>() {
             self.ensure_service(service).await?;
         }
-        let lost = OnceLock::new();
+        let lost = AtomicBool::new(false);
         let one_by_one: Vec<_> = actions.iter().map(|action| self.post(&action.request, &lost)).collect();
         let sent: Vec<Result<Sent, Refusal>> = stream::iter(one_by_one).buffered(AT_ONCE).collect().await;
         let repeated = sent.iter().flatten().filter(|sent| sent.is_repeated());
@@ -113,16 +113,16 @@ impl RestateBackend {
     }
 
     /// Sends one. Once nobody answers, those that are not under way are not sent: each would wait for its own end.
-    async fn post(&self, request: &ActionRequest, lost: &OnceLock<String>) -> Result<Sent, Refusal> {
+    async fn post(&self, request: &ActionRequest, lost: &AtomicBool) -> Result<Sent, Refusal> {
         let Letter { path, body, key } = self.letter(request)?;
-        if let Some(why) = lost.get() {
-            return Err(Refusal::new(ErrorCode::ServiceDown, format!("not sent: {why}")));
+        if lost.load(Ordering::Relaxed) {
+            return Err(Refusal::new(ErrorCode::ServiceDown, "not sent: Restate's ingress did not answer any more"));
         }
         let sent = self.send(&path, &body, key.as_deref()).await;
         if let Err(refusal) = &sent
             && matches!(refusal.code, ErrorCode::ServiceDown | ErrorCode::TimeoutError)
         {
-            lost.get_or_init(|| refusal.message.clone());
+            lost.store(true, Ordering::Relaxed);
         }
         sent
     }
