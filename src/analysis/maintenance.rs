@@ -302,20 +302,20 @@ fn fill(name: &str, look: &Look<HostStatus>, used: fn(&HostStatus) -> Option<f64
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod fixtures {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::wire::{ByPriority, Platform, QueueHealth};
 
-    const DAY: Duration = Duration::from_secs(24 * 3600);
+    pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    fn circuit(platform: Platform, state: CircuitState) -> CircuitStatus {
+    pub(super) fn circuit(platform: Platform, state: CircuitState) -> CircuitStatus {
         CircuitStatus { platform, state, failure_count: 0, last_failure: None, opened_at: None, will_reset_at: None }
     }
 
     /// The runbook's own example.
-    fn example() -> DailyInput {
+    pub(crate) fn example() -> DailyInput {
         DailyInput {
             health: Ok(HealthReport {
                 overall: OverallHealth::Healthy,
@@ -339,6 +339,12 @@ mod tests {
             overdue: Ok(0),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixtures::{DAY, example};
+    use super::*;
 
     fn verdicts(daily: &Daily) -> Vec<Verdict> {
         daily.rows.iter().map(|row| row.verdict).collect()

@@ -95,7 +95,15 @@ impl<'q> Scan<'q> {
         from: impl io::Read,
         each: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
     ) -> io::Result<()> {
-        let mut blocks = Forward::new(from, 0);
+        self.all(Forward::new(from, 0), each)
+    }
+
+    /// All lines of these blocks.
+    fn all(
+        &mut self,
+        mut blocks: Forward<impl io::Read>,
+        each: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
         while let Some(block) = blocks.next_block()? {
             if self.block(&block, each).is_break() {
                 break;
@@ -141,13 +149,7 @@ impl<'q> Scan<'q> {
         }
         self.account.unreadable += blocks.too_long;
         if self.account.disorder && !broke && start > range.start {
-            let mut rest = Forward::new(Stretch { file, at: range.start, end: start }, range.start);
-            while let Some(block) = rest.next_block()? {
-                if self.block(&block, each).is_break() {
-                    break;
-                }
-            }
-            self.account.unreadable += rest.too_long;
+            self.all(Forward::new(Stretch { file, at: range.start, end: start }, range.start), each)?;
         }
         Ok(())
     }

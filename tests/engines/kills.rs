@@ -15,7 +15,7 @@ use opsctl::wire::Platform;
 use serde_json::{Value, json};
 
 use crate::restate::{Nodes, Plan, Workers};
-use crate::served::{Launch, Served, TempDir, context_at, http, note, output};
+use crate::served::{Launch, Served, TempDir, context_at, http, note, output, rounds};
 use crate::world::{WATCHDOG, until};
 
 const NODES: usize = 3;
@@ -55,8 +55,7 @@ struct Acknowledged {
 
 /// Kills, round by round, and the count at the end.
 pub async fn run(packages: &Path) {
-    let rounds =
-        std::env::var("OPSCTL_KILL_ROUNDS").map_or(ROUNDS, |n| n.parse().expect("OPSCTL_KILL_ROUNDS: a number"));
+    let rounds = rounds(ROUNDS);
     let mut field = Field::new(packages).await;
     let (over, sent) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Acknowledged>>::default());
     let traffic = tokio::spawn(send(field.launch.clone(), over.clone(), sent.clone()));
@@ -202,7 +201,13 @@ impl Field {
         match code {
             0 => assert!(!items.iter().any(|item| short(&item["effect"])), "{verb} ends with 0: {told}"),
             8 => assert!(items.iter().any(|item| short(&item["effect"])), "{verb} ends with 8: {told}"),
-            _ => assert!(said.starts_with("error: ") || said.contains("\nerror: "), "{verb} ends with {code}: {said}"),
+            _ => {
+                // The last line, in the form that was asked for.
+                let error: Value =
+                    said.lines().rev().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+                assert_eq!(error["exit"].as_i64(), Some(code.into()), "{verb} ends with {code}: {said}");
+                assert!(error["error"].is_string(), "{verb} does not say why: {said}");
+            }
         }
         answer
     }

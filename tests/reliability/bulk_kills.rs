@@ -18,8 +18,7 @@ use opsctl::settings::Places;
 use opsctl::wire::{ActionType, Platform};
 use serde_json::json;
 
-use crate::served::{TempDir, note, output};
-use crate::writers::rounds;
+use crate::served::{TempDir, note, output, rounds};
 
 /// Items of one clean-up.
 const ITEMS: usize = 200;

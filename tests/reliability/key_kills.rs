@@ -13,8 +13,7 @@ use opsctl::sandbox::sim::{Api, SimOptions, Sims};
 use opsctl::secret::Secret;
 use serde_json::Value;
 
-use crate::served::{Served, TempDir, note, output};
-use crate::writers::rounds;
+use crate::served::{Served, TempDir, note, output, rounds};
 
 /// Kills when `OPSCTL_KILL_ROUNDS` does not say.
 const ROUNDS: usize = 4;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use opsctl::sandbox::sim::Sims;
 use serde_json::json;
 
-use crate::served::{Launch, TempDir, note};
-use crate::writers::{WATCHDOG, Writers, in_flight, rounds, unlimited};
+use crate::served::{Launch, TempDir, note, rounds};
+use crate::writers::{WATCHDOG, Writers, in_flight, unlimited};
 
 const WRITERS: usize = 6;
 /// Kills when `OPSCTL_KILL_ROUNDS` does not say.

@@ -15,8 +15,8 @@ use opsctl::sandbox::sim::{Fault, FaultSpec, Sims};
 use opsctl::wire::{StepStatus, UndoStatus, Workflow, WorkflowEventKind, WorkflowEvents, WorkflowStatus, WorkflowStep};
 use serde_json::{Value, json};
 
-use crate::served::{Launch, TempDir, note};
-use crate::writers::{WATCHDOG, Writers, in_flight, rounds, unlimited};
+use crate::served::{Launch, TempDir, note, rounds};
+use crate::writers::{WATCHDOG, Writers, in_flight, unlimited};
 
 const WRITERS: usize = 3;
 /// Kills when `OPSCTL_KILL_ROUNDS` does not say.

@@ -17,11 +17,6 @@ use crate::served::{Launch, TempDir};
 /// Ends a run in which nothing moves any more; nothing is measured against it.
 pub const WATCHDOG: Duration = Duration::from_secs(120);
 
-/// How many kills: `OPSCTL_KILL_ROUNDS`, or so many.
-pub fn rounds(default: usize) -> usize {
-    std::env::var("OPSCTL_KILL_ROUNDS").map_or(default, |n| n.parse().expect("OPSCTL_KILL_ROUNDS: a number"))
-}
-
 /// Simulators and a service that keep no limits, and the simulators' credentials and targets.
 pub async fn unlimited(folder: &TempDir) -> (Sims, Launch, BTreeMap<String, String>) {
     let sims = Sims::start(SimOptions { limits: false, latency: 5..=25, ..SimOptions::default() })

@@ -215,6 +215,11 @@ pub fn output(command: &mut Command) -> std::process::Output {
         .expect("its output")
 }
 
+/// How many kills: `OPSCTL_KILL_ROUNDS`, or so many.
+pub fn rounds(default: usize) -> usize {
+    std::env::var("OPSCTL_KILL_ROUNDS").map_or(default, |n| n.parse().expect("OPSCTL_KILL_ROUNDS: a number"))
+}
+
 /// Makes a context for `url` in a folder of its own; gives the variables that choose it.
 pub fn context_at(folder: &Path, url: &str) -> [(&'static str, std::ffi::OsString); 2] {
     let config = folder.join("config");

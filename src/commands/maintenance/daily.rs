@@ -215,11 +215,9 @@ fn measures(daily: &Daily) -> Vec<Measure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::maintenance::fixtures::example;
     use crate::output::{Style, draw};
-    use crate::wire::{
-        CircuitState, CircuitStatus, HealthReport, HostStatus, OverallHealth, Platform, QueueHealth, QueueStatus,
-    };
-    use std::collections::BTreeMap;
+    use crate::wire::HostStatus;
 
     /// Nobody could look at anything.
     fn blind(why: &str) -> DailyInput {
@@ -234,33 +232,10 @@ mod tests {
         }
     }
 
-    /// The runbook's example.
+    /// The runbook's example, of a host without a name.
     fn morning() -> DailyInput {
-        let circuit = |&platform: &Platform| CircuitStatus {
-            platform,
-            state: CircuitState::Closed,
-            failure_count: 0,
-            last_failure: None,
-            opened_at: None,
-            will_reset_at: None,
-        };
-        DailyInput {
-            health: Ok(HealthReport {
-                overall: OverallHealth::Healthy,
-                executors: BTreeMap::new(),
-                queue: QueueHealth { depth: 23, oldest_action: None, worker_utilization: Some(0.4) },
-            }),
-            success: Ok(Ended { succeeded: 973, ended: 1000, window: WINDOW }),
-            queue: Ok(QueueStatus {
-                total_queued: 23,
-                by_priority: Default::default(),
-                avg_wait_time: 0,
-                worker_utilization: Some(0.4),
-            }),
-            circuits: Ok(Platform::ALL.iter().map(circuit).collect()),
-            host: Ok(HostStatus { disk_used: Some(0.82), memory_used: Some(0.65), ..HostStatus::default() }),
-            overdue: Ok(0),
-        }
+        let host = HostStatus { disk_used: Some(0.82), memory_used: Some(0.65), ..HostStatus::default() };
+        DailyInput { host: Ok(host), ..example() }
     }
 
     #[test]
