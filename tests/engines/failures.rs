@@ -145,6 +145,33 @@ async fn a_cluster_that_goes_away_or_half_comes_back_is_an_error_each_time() {
 }
 
 #[tokio::test]
+async fn a_node_that_lags_behind_does_not_end_a_pause() {
+    let stub = Stub::start(Manners::default()).await;
+    let (backend, _server, _folder) = backend(&stub).await;
+    let queues = backend.queues().expect("queues");
+    let paused = queues.pause(PauseScope::All, &ada()).await.expect("an answer");
+    assert_eq!(paused.effect, EffectKind::Applied);
+
+    stub.be(|manners| manners.behind = true);
+    let resume = || PauseRequest { scope: PauseScope::All, slow_start: false };
+    for refusal in [
+        queues.pauses().await.expect_err("an old state"),
+        queues.resume(resume(), &ada()).await.expect_err("an old state"),
+        queues.pause(PauseScope::Queue, &ada()).await.expect_err("an old state"),
+    ] {
+        assert_eq!(refusal.code, ErrorCode::ServiceDown);
+        assert!(refusal.message.contains("as it was before its last change"), "{}", refusal.message);
+    }
+    assert_eq!(stub.changes(), ["set Gate"], "nothing is changed on the ground of an old state");
+
+    stub.be(|manners| manners.behind = false);
+    assert_eq!(queues.pauses().await.expect("pauses").len(), 1);
+    let resumed = queues.resume(resume(), &ada()).await.expect("an answer");
+    assert_eq!(resumed.effect, EffectKind::Applied);
+    assert!(queues.pauses().await.expect("pauses").is_empty());
+}
+
+#[tokio::test]
 async fn what_cannot_be_served_says_so_by_name() {
     let stub = Stub::start(Manners::default()).await;
     let (backend, _server, _folder) = backend(&stub).await;

@@ -25,13 +25,15 @@ pub struct Manners {
     pub applies: bool,
     /// Whether somebody opens the gate just before it kills, and what it kills gets leave to write.
     pub opens: bool,
+    /// Whether it shows states as they were before they were ever set, as a node does that has not caught up.
+    pub behind: bool,
     /// The bearer token it wants.
     pub token: Option<&'static str>,
 }
 
 impl Default for Manners {
     fn default() -> Self {
-        Manners { version: "1.7.12", sql: true, html: false, applies: true, opens: false, token: None }
+        Manners { version: "1.7.12", sql: true, html: false, applies: true, opens: false, behind: false, token: None }
     }
 }
 
@@ -136,7 +138,7 @@ async fn query(State(inner): Shared, headers: HeaderMap, axum::Json(body): axum:
     let rows: Vec<Value> = if sql.contains(" from state ") {
         let of = |((service, key), state): (&(String, String), &BTreeMap<String, String>)| {
             let row = |(name, value): (&String, &String)| json!({"service_key": key, "key": name, "value_utf8": value});
-            let wanted = sql.contains(&format!("'{service}'"));
+            let wanted = sql.contains(&format!("'{service}'")) && !inner.manners.behind;
             state.iter().filter(|_| wanted).map(row).collect::<Vec<_>>()
         };
         inner.states.iter().flat_map(of).collect()

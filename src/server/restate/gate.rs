@@ -1,5 +1,6 @@
 //! Pauses: the gate's state, which services read before each side effect. It holds what is sent later too.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,10 +11,13 @@ use super::queue::actions;
 use super::{RestateBackend, unsupported};
 use crate::server::backend::{ChangeContext, Refusal};
 use crate::server::effects::{answer, effect, summed, who};
-use crate::wire::{ChangeAnswer, EffectKind, Pause, PauseRequest, PauseScope, Time};
+use crate::wire::{ChangeAnswer, EffectKind, ErrorCode, Pause, PauseRequest, PauseScope, Time};
 
 /// Where the pauses in force are listed; `paused` beside it says that there are some.
 const PAUSES: &str = "pauses";
+
+/// Counts the changes of the gate. A node that just took over may for a moment show the gate as it was.
+const REVISION: &str = "revision";
 
 /// How long after a pause was asked for a try may still have found the gate open: Restate applies what it accepts a moment
 /// later, and its clock is not ours.
@@ -35,11 +39,17 @@ fn pauses_of(state: &State) -> Vec<Pause> {
     }
 }
 
-/// A gate's state with these pauses; what else it holds stays.
+fn revision_of(state: &State) -> u64 {
+    state.count(REVISION).unwrap_or_default()
+}
+
+/// A gate's next state, with these pauses; what else it holds stays.
 fn with_pauses(mut state: State, pauses: &[Pause]) -> State {
+    let revision = revision_of(&state) + 1;
     for key in ["paused", "by", "reason", "since", PAUSES] {
         state.0.remove(key);
     }
+    state.0.insert(REVISION.into(), json!(revision));
     if let Some(first) = pauses.first() {
         state.0.insert("paused".into(), json!(true));
         state.0.insert("by".into(), json!(first.owner));
@@ -64,10 +74,38 @@ fn with_time_closed(mut state: State, left: &[Pause], now: Time) -> State {
 }
 
 impl RestateBackend {
+    /// The gate as it is. What is older than what was seen before is asked for again, and never believed: a pause that is
+    /// in force must not look as if it had ended.
+    async fn gate(&self) -> Result<State, Refusal> {
+        let current = |state: State| {
+            let revision = revision_of(&state);
+            (self.gate_seen.fetch_max(revision, Ordering::Relaxed) <= revision).then_some(state)
+        };
+        let seen = self.seen(|| async { Ok(current(self.admin.state(GATE, ALL).await?)) }).await?;
+        seen.ok_or_else(|| {
+            let words = "Restate shows the gate as it was before its last change; if the cluster was made anew, start \
+                         opsctl serve again";
+            Refusal::new(ErrorCode::ServiceDown, words)
+        })
+    }
+
+    /// Writes the gate's next state, and looks until it is in force; `false` when it was accepted and is not seen.
+    async fn set_gate(&self, state: State, pauses: &[Pause]) -> Result<bool, Refusal> {
+        let next = with_pauses(state, pauses);
+        self.admin.set_state(GATE, ALL, &next).await?;
+        let wanted = revision_of(&next);
+        let in_force = |state: &State| revision_of(state) >= wanted && pauses_of(state) == pauses;
+        let seen = self.seen(|| async { Ok(in_force(&self.admin.state(GATE, ALL).await?).then_some(())) }).await?;
+        if seen.is_some() {
+            self.gate_seen.fetch_max(wanted, Ordering::Relaxed);
+        }
+        Ok(seen.is_some())
+    }
+
     /// Pauses in force; none when no gate is registered, because nothing could hold.
     pub(super) async fn gate_pauses(&self) -> Result<Vec<Pause>, Refusal> {
         self.ensure_known()?;
-        Ok(pauses_of(&self.admin.state(GATE, ALL).await?))
+        Ok(pauses_of(&self.gate().await?))
     }
 
     /// Since when every try is refused. Nothing is said of services that may not ask the gate.
@@ -82,19 +120,17 @@ impl RestateBackend {
     pub(super) async fn close_gate(&self, scope: PauseScope, cx: &ChangeContext) -> Result<ChangeAnswer, Refusal> {
         self.ensure_service(GATE).await?;
         let _turn = self.gate_turn.lock().await;
-        let state = self.admin.state(GATE, ALL).await?;
+        let state = self.gate().await?;
         let mut pauses = pauses_of(&state);
         if let Some(held) = pauses.iter().find(|pause| pause.scope == scope) {
             let words = format!("already paused by {} since {}", held.owner, held.since);
             return Ok(answer(EffectKind::AlreadySo, words, vec![]));
         }
         let pause = Pause { scope, owner: who(cx), reason: cx.reason.clone(), since: self.now() };
-        pauses.push(pause.clone());
-        self.admin.set_state(GATE, ALL, &with_pauses(state, &pauses)).await?;
-        let held = self.seen(|| async { Ok(self.gate_pauses().await?.contains(&pause).then_some(())) }).await?;
-        let Some(()) = held else {
+        pauses.push(pause);
+        if !self.set_gate(state, &pauses).await? {
             return Ok(answer(EffectKind::Accepted, self.not_seen("the pause"), vec![]));
-        };
+        }
         let unmarked = self.known().seen.unmarked();
         let items = unmarked.iter().map(|name| {
             let why = "it does not say that it keeps to the contract, and may go on";
@@ -118,19 +154,16 @@ impl RestateBackend {
         }
         self.ensure_service(GATE).await?;
         let _turn = self.gate_turn.lock().await;
-        let state = self.admin.state(GATE, ALL).await?;
+        let state = self.gate().await?;
         let pauses = pauses_of(&state);
         let stays = |pause: &Pause| request.scope == PauseScope::Queue && pause.scope == PauseScope::All;
         let left: Vec<Pause> = pauses.iter().filter(|pause| stays(pause)).cloned().collect();
         if left.len() == pauses.len() {
             return Ok(answer(EffectKind::AlreadySo, "not paused".into(), vec![]));
         }
-        let state = with_pauses(with_time_closed(state, &left, self.now()), &left);
-        self.admin.set_state(GATE, ALL, &state).await?;
-        let opened = self.seen(|| async { Ok((self.gate_pauses().await? == left).then_some(())) }).await?;
-        let Some(()) = opened else {
+        if !self.set_gate(with_time_closed(state, &left, self.now()), &left).await? {
             return Ok(answer(EffectKind::Accepted, self.not_seen("the end of the pause"), vec![]));
-        };
+        }
         if left.is_empty() {
             // What it held is tried at once, not when its next try would be due.
             self.nudge(HELD, &format!("(target_service_name = '{WORKFLOW}' or {})", actions())).await?;
@@ -159,8 +192,10 @@ mod tests {
         let state = with_pauses(kept.clone(), &both);
         assert_eq!(state.0["paused"], true);
         assert_eq!(state.text("reason"), Some("incident 42"));
-        assert_eq!(pauses_of(&state), both);
-        assert_eq!(with_pauses(state, &[]), kept);
+        assert_eq!((pauses_of(&state), revision_of(&state)), (both.to_vec(), 1));
+        let mut opened = with_pauses(state, &[]);
+        assert_eq!(opened.0.remove(REVISION), Some(json!(2)), "its changes are counted");
+        assert_eq!(opened, kept);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod workers;
 mod workflows;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -127,6 +128,8 @@ pub struct RestateBackend {
     gate_turn: tokio::sync::Mutex<()>,
     /// Whoever takes out or puts back looks first what is so already: Restate itself would run one again twice.
     queue_turn: tokio::sync::Mutex<()>,
+    /// The newest revision of the gate that was seen.
+    gate_seen: AtomicU64,
 }
 
 impl RestateBackend {
@@ -155,6 +158,7 @@ impl RestateBackend {
             data_dir: data_dir.to_owned(),
             gate_turn: tokio::sync::Mutex::new(()),
             queue_turn: tokio::sync::Mutex::new(()),
+            gate_seen: AtomicU64::new(0),
         })
     }
 

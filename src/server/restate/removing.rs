@@ -1,9 +1,11 @@
 //! Taking items out of the queue. Who may be writing is left alone or says what came of it; nobody else is waited for.
 //!
-//! What a closed gate holds cannot have an effect as long as it stays closed: it is killed, and then the gate is looked at
-//! again. Everything else is cancelled first. Restate answers that once it is in the journal, where each later try finds it
-//! before it gets as far as a write; what is not being tried after that, and never had leave to write, is killed. What had
-//! leave is a worker's to tell.
+//! What a closed gate holds cannot have an effect as long as it stays closed: it is killed. Everything else is cancelled
+//! first. Restate answers that once it is in the journal, where each later try finds it before it gets as far as a write;
+//! what is not being tried after that, and never had leave to write, is killed. What had leave is a worker's to tell.
+//!
+//! What was killed is looked at once more: that shows all that came before the kill, while what was seen earlier may have
+//! been a little old, from a node that just took over. Only what still shows no leave is said to be out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,8 +27,8 @@ const STATUS: &str = "sys_invocation_status";
 /// Its columns that are needed.
 const BRIEFLY: &str = "id, target_service_name, target_handler_name, status, created_at, completion_failure, \
      invoked_by_target, journal_size, journal_commands_size";
-/// Said of what was held, and may not have been any more.
-const OPENED: &str = "was killed while the gate was opened: it may have been made, look at the platform";
+/// Said of what turned out to have had leave.
+const HAD_LEAVE: &str = "was killed when it had leave to write already: it may have been made, look at the platform";
 /// Most ids a clear without ids takes.
 const CLEAR_MAX: u64 = 10_000;
 
@@ -132,8 +134,9 @@ impl RestateBackend {
         }
         let mut waiting: BTreeSet<String> = sent.iter().cloned().collect();
         let (mut killed, mut refused) = (BTreeSet::new(), BTreeMap::new());
-        let opened = self.end_held(&mut sent, &found, &mut killed, &mut refused).await?;
+        self.end_held(&mut sent, &found, &mut killed, &mut refused).await?;
         refused.extend(self.end("cancel", &sent).await?);
+        let cancelled: BTreeSet<String> = sent.into_iter().collect();
         let mut looks = self.looks();
         while !waiting.is_empty() && looks.next().await {
             let ids: Vec<String> = waiting.iter().cloned().collect();
@@ -141,6 +144,7 @@ impl RestateBackend {
                 true => self.find_in(STATUS, BRIEFLY, &ids).await?,
                 false => self.find_briefly(&ids, Held::default()).await?,
             };
+            let had_leave = self.had_leave(&now, &killed, &cancelled).await?;
             for id in ids {
                 let was_scheduled = found.get(&id).is_some_and(|row| row.status == "scheduled");
                 let (kind, why) = match (became(now.get(&id), was_scheduled), refused.get(&id)) {
@@ -149,9 +153,10 @@ impl RestateBackend {
                     (None, None) => continue,
                 };
                 waiting.remove(&id);
-                let unclear = opened && killed.contains(&id) && !now.get(&id).is_some_and(Invocation::never_had_leave);
                 effects.push(match kind {
-                    EffectKind::Applied if unclear => effect(id, EffectKind::Conflict, Some(OPENED.to_owned())),
+                    EffectKind::Applied if had_leave.contains(&id) => {
+                        effect(id, EffectKind::Conflict, Some(HAD_LEAVE.to_owned()))
+                    }
                     _ => effect(id, kind, why),
                 });
             }
@@ -169,29 +174,44 @@ impl RestateBackend {
         Ok(effects)
     }
 
-    /// Kills those of `sent` that a closed gate holds; says whether it was opened meanwhile.
+    /// Kills those of `sent` that a closed gate holds.
     async fn end_held(
         &self,
         sent: &mut Vec<String>,
         found: &BTreeMap<String, Invocation>,
         killed: &mut BTreeSet<String>,
         refused: &mut BTreeMap<String, String>,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<(), Refusal> {
         // Nobody opens it from here meanwhile.
         let _turn = self.gate_turn.lock().await;
-        let gate = self.held().await?;
-        if !gate.is_in_force(self.now()) {
-            return Ok(false);
+        if !self.held().await?.is_in_force(self.now()) {
+            return Ok(());
         }
         let held = |id: &String| found.get(id).is_some_and(Invocation::never_had_leave);
         let (held, others) = std::mem::take(sent).into_iter().partition::<Vec<_>, _>(held);
         *sent = others;
-        if held.is_empty() {
-            return Ok(false);
-        }
         *refused = self.end("kill", &held).await?;
         *killed = held.into_iter().collect();
-        Ok(self.held().await? != gate)
+        Ok(())
+    }
+
+    /// Which of these, now that they are killed, had leave to write before.
+    async fn had_leave(
+        &self,
+        now: &BTreeMap<String, Invocation>,
+        killed: &BTreeSet<String>,
+        cancelled: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Refusal> {
+        let ended = now.values().filter(|row| killed.contains(&row.id) && row.end() == End::Removed);
+        // A cancellation is a notification too.
+        let more = ended.filter(|row| row.notifications() != Some(u64::from(cancelled.contains(&row.id))));
+        let (kept, unkept): (Vec<_>, Vec<_>) = more.partition(|row| row.notifications().is_some());
+        let mut had: BTreeSet<String> = unkept.into_iter().map(|row| row.id.clone()).collect();
+        let kept: Vec<&str> = kept.into_iter().map(|row| row.id.as_str()).collect();
+        for ids in kept.chunks(BATCH) {
+            had.extend(self.may_have_been_sent(ids).await?);
+        }
+        Ok(had)
     }
 
     /// Those of these, which are cancelled and not being tried, that never had leave to write.
