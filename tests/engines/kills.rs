@@ -129,7 +129,7 @@ impl Field {
         match round % 3 {
             1 => {
                 self.pause(&reason, victims).await;
-                self.operate("queue resume", &["queue", "resume"], None).await;
+                self.resume().await;
             }
             2 => {
                 self.pause(&reason, None).await;
@@ -140,7 +140,7 @@ impl Field {
                 let items = answer["items"].as_array().cloned().unwrap_or_default();
                 let applied = items.iter().filter(|item| item["effect"] == "applied");
                 self.out.extend(applied.filter_map(|item| Some(item["id"].as_str()?.to_owned())));
-                self.operate("queue resume", &["queue", "resume"], None).await;
+                self.resume().await;
             }
             _ => {
                 let id = format!("retry-{round}");
@@ -166,6 +166,17 @@ impl Field {
         }
     }
 
+    /// Goes on; an operator who is told that it did not work says it again.
+    async fn resume(&mut self) {
+        let started = Instant::now();
+        while !["applied", "already_so"]
+            .map(Value::from)
+            .contains(&self.operate("queue resume", &["queue", "resume"], None).await["effect"])
+        {
+            assert!(started.elapsed() < WATCHDOG, "the queue cannot be resumed");
+        }
+    }
+
     /// A workflow whose undo was refused; the platform takes it from now on.
     async fn fail_a_rollback(&self, id: &str) {
         let refused = FaultSpec::from(Fault::Forbidden).only("cards.archive");
@@ -175,10 +186,18 @@ impl Field {
             (answer.status < 300).then_some(())
         })
         .await;
-        until(&format!("{id} cannot be undone"), || async {
-            (self.status_of_workflow(id).await == "rollback_failed").then_some(())
-        })
-        .await;
+        let started = Instant::now();
+        while self.status_of_workflow(id).await != "rollback_failed" {
+            if started.elapsed() > WATCHDOG {
+                let (workflow, pauses) = (format!("/admin/v1/workflows/{id}"), "/admin/v1/pauses");
+                panic!(
+                    "{id} can be undone: {:?} {:?}",
+                    self.launch.get(&workflow).await,
+                    self.launch.get(pauses).await
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         self.sims.clear_all().expect("no fault");
     }
 
@@ -195,6 +214,9 @@ impl Field {
         let (said, told) = (String::from_utf8_lossy(&stderr), String::from_utf8_lossy(&stdout));
         let code = status.code().unwrap_or_else(|| panic!("{verb} was ended: {said}"));
         *self.ends.entry(verb).or_default().entry(code).or_default() += 1;
+        if code != 0 {
+            note(&format!("{verb} ended with {code}: {}", said.lines().last().unwrap_or_default()));
+        }
         let answer: Value = serde_json::from_str(&told).unwrap_or_default();
         let short = |effect: &Value| !matches!(effect.as_str(), Some("applied" | "accepted" | "already_so"));
         let items = answer["items"].as_array().cloned().unwrap_or_default();
@@ -229,9 +251,9 @@ impl Field {
         for node in 0..NODES {
             answers_sql(&self.nodes.admin()[node]).await;
         }
-        while self.launch.get("/admin/v1/pauses").await.body != json!([]) {
-            self.operate("resume all", &["resume", "all"], None).await;
-        }
+        self.resume().await;
+        let pauses = self.launch.get("/admin/v1/pauses").await;
+        assert_eq!((pauses.status, pauses.body), (200, json!([])), "what was resumed is not paused");
         let made = self.sims.stats_of(Platform::Trello).created_by_name;
         for (_, id) in sent.actions.iter().filter(|(name, _)| !made.contains_key(*name)) {
             until(&format!("{id} ends"), || async {

@@ -18,7 +18,7 @@ use crate::wire::{ConfigEntry, ConfigSource};
 
 use super::restart_command;
 use super::show::entry_of;
-use super::written::{Change, Done, current, holds_already, shown, undo_word, write};
+use super::written::{Change, Done, current, undo_word, write};
 
 /// Longest value that is read from a file, in bytes; the service takes no longer one.
 const LONGEST: u64 = 65_536;
@@ -64,11 +64,7 @@ impl SetArgs {
             if entry.secret && self.value_file.is_none() && self.typed_value() {
                 return Err(secret_on_command_line(&entry.name).into());
             }
-            if self.expires.is_none() && holds_already(&entry, &value) {
-                app.note(format!("{} is already {}", entry.name, shown(&entry, &value)));
-                continue;
-            }
-            changes.push(Change { entry, value });
+            changes.extend(Change::of(app, entry, value, self.expires));
         }
         if changes.is_empty() {
             return Ok(Outcome::Done);

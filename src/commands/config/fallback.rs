@@ -18,7 +18,7 @@ use crate::settings::parse_duration;
 use crate::wire::Platform;
 
 use super::show::entry_of;
-use super::written::{Change, holds_already, shown, write};
+use super::written::{Change, write};
 
 /// Days of work that a recommendation looks at, as the weekly review does.
 const WINDOW: Duration = Duration::from_secs(7 * 86_400);
@@ -106,11 +106,7 @@ impl UpdateFallbackArgs {
             let target = to.map(|to| (name("PLATFORM"), to.to_string()));
             for (name, value) in target.into_iter().chain([(name("ENABLED"), on.to_string())]) {
                 let (entry, value) = (entry_of(orchestrator, &name).await?, Secret::new(value));
-                if self.expires.is_none() && holds_already(&entry, &value) {
-                    app.note(format!("{} is already {}", entry.name, shown(&entry, &value)));
-                    continue;
-                }
-                changes.push(Change { entry, value });
+                changes.extend(Change::of(app, entry, value, self.expires));
             }
         }
         if changes.is_empty() {

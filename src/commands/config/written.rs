@@ -25,6 +25,15 @@ pub(super) struct Change {
 }
 
 impl Change {
+    /// A change, unless the setting is so already for good, which is said.
+    pub(super) fn of(app: &App, entry: ConfigEntry, value: Secret, expires: Option<Duration>) -> Option<Change> {
+        if expires.is_none() && holds_already(&entry, &value) {
+            app.note(format!("{} is already {}", entry.name, shown(&entry, &value)));
+            return None;
+        }
+        Some(Change { entry, value })
+    }
+
     /// The line of a plan.
     pub(super) fn step(&self, expires: Option<Duration>) -> Step {
         let Change { entry, value } = self;
@@ -154,7 +163,7 @@ pub(super) fn shown(entry: &ConfigEntry, value: &Secret) -> String {
     if entry.secret { format!("sha256:{}", value.fingerprint()) } else { value.expose().to_owned() }
 }
 
-pub(super) fn holds_already(entry: &ConfigEntry, value: &Secret) -> bool {
+fn holds_already(entry: &ConfigEntry, value: &Secret) -> bool {
     if entry.expires_at.is_some() {
         return false;
     }
