@@ -17,7 +17,7 @@ use opsctl::platforms::Endpoints;
 /// Ends what does not end by itself; nothing is measured against it.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// A folder that goes away with its value.
+/// A folder that goes away with its value, unless the test fails: then it stays, for whoever looks why.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);
 
@@ -38,6 +38,10 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            note(&format!("kept: {}", self.0.display()));
+            return;
+        }
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
