@@ -23,8 +23,10 @@ pub struct Manners {
     pub html: bool,
     /// Whether what it accepts ever happens.
     pub applies: bool,
-    /// Whether somebody opens the gate just before it kills, and what it kills gets leave to write.
-    pub opens: bool,
+    /// Whether workers are there, who take cancellations.
+    pub workers: bool,
+    /// Whether what it kills turns out to have had leave to write.
+    pub leaves: bool,
     /// Whether it shows states as they were before they were ever set, as a node does that has not caught up.
     pub behind: bool,
     /// The bearer token it wants.
@@ -33,7 +35,16 @@ pub struct Manners {
 
 impl Default for Manners {
     fn default() -> Self {
-        Manners { version: "1.7.12", sql: true, html: false, applies: true, opens: false, behind: false, token: None }
+        Manners {
+            version: "1.7.12",
+            sql: true,
+            html: false,
+            applies: true,
+            workers: true,
+            leaves: false,
+            behind: false,
+            token: None,
+        }
     }
 }
 
@@ -81,13 +92,6 @@ impl Stub {
     /// An invocation it knows.
     pub fn knows(&self, row: Value) {
         self.lock().invocations.push(row);
-    }
-
-    /// A gate that has been closed since a moment.
-    pub fn is_closed_since(&self, since: &str) {
-        let state = [("paused", json!(true)), ("since", json!(since))];
-        let state = state.into_iter().map(|(name, value)| (name.to_owned(), value.to_string())).collect();
-        self.lock().states.insert(("Gate".into(), "all".into()), state);
     }
 
     /// What came that changes something.
@@ -175,16 +179,14 @@ async fn batch(State(inner): Shared, Path(operation): Path<String>, axum::Json(b
     let mut inner = inner.lock().expect("the stub");
     let ids = body["invocation_ids"].as_array().cloned().unwrap_or_default();
     inner.asked.push(format!("{operation} {}", ids.len()));
-    let opens = inner.manners.opens && operation == "kill";
-    if opens {
-        inner.states.clear();
-    }
-    if inner.manners.applies {
+    let taken = operation != "cancel" || inner.manners.workers;
+    let leaves = inner.manners.leaves && operation == "kill";
+    if inner.manners.applies && taken {
         for row in inner.invocations.iter_mut().filter(|row| ids.contains(&row["id"])) {
             row["status"] = json!("completed");
             row["completion_failure"] = json!("[409] Cancelled");
-            if opens {
-                row["journal_size"] = json!(3);
+            if leaves {
+                row["journal_size"] = json!(4);
             }
         }
     }

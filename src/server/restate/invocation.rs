@@ -72,11 +72,6 @@ impl Held {
         }
     }
 
-    /// Whether every try that begins now is refused.
-    pub fn is_in_force(self, now: Time) -> bool {
-        self.0.is_some_and(|since| since < now)
-    }
-
     /// The status of what is being tried since a moment.
     pub fn trying(self, since: Option<Time>) -> &'static str {
         match self.0.zip(since) {
@@ -175,9 +170,10 @@ impl Invocation {
         (commands > 0).then(|| all.saturating_sub(commands))
     }
 
-    /// Whether its journal shows that no `run` of it has ended: by the contract it did not write.
-    pub fn never_had_leave(&self) -> bool {
-        self.notifications() == Some(0)
+    /// Whether its journal, one with a cancellation, shows that no `run` of it has ended: by the contract it did not write.
+    /// The one notification is the cancellation itself; what others are the journal says.
+    pub fn is_only_cancelled(&self) -> bool {
+        self.notifications() == Some(1)
     }
 
     /// Which view it belongs to; `None` when it succeeded.
@@ -383,8 +379,7 @@ mod tests {
         assert!(columns.contains(", case when (status = 'running' and "), "{columns}");
         assert!(columns.contains("else status end as status, created_at"), "{columns}");
         assert_eq!((held.trying(Some(Time(5001))), held.trying(Some(Time(5000)))), (AT_THE_GATE, "running"));
-        assert_eq!((held.is_in_force(Time(5000)), held.is_in_force(Time(5001))), (false, true));
-        assert_eq!((open.trying(Some(Time(9000))), open.is_in_force(Time(9000))), ("running", false));
+        assert_eq!(open.trying(Some(Time(9000))), "running");
         let item = row(json!({"status": AT_THE_GATE})).item(Time(0)).unwrap();
         assert_eq!((item.state, item.waiting_for.as_deref()), (QueueView::Queued, Some("paused")));
     }
@@ -392,11 +387,13 @@ mod tests {
     #[test]
     fn leave_is_seen_in_the_length_of_the_journal() {
         let of = |all, commands| row(json!({"journal_size": all, "journal_commands_size": commands}));
-        assert!(of(2, 2).never_had_leave());
-        assert!(!of(3, 2).never_had_leave());
-        assert_eq!(of(3, 2).notifications(), Some(1));
+        assert!(of(3, 2).is_only_cancelled());
+        assert!(!of(4, 2).is_only_cancelled() && !of(2, 2).is_only_cancelled());
         // A journal that is not kept, or in which commands are not counted, says nothing.
-        assert!(!of(0, 0).never_had_leave() && !of(2, 0).never_had_leave() && !row(json!({})).never_had_leave());
+        assert_eq!(
+            (of(0, 0).notifications(), of(2, 0).notifications(), row(json!({})).notifications()),
+            (None, None, None)
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Taking items out of the queue. Who may be writing is left alone or says what came of it; nobody else is waited for.
 //!
-//! What a closed gate holds cannot have an effect as long as it stays closed: it is killed. Everything else is cancelled
-//! first. Restate answers that once it is in the journal, where each later try finds it before it gets as far as a write;
-//! what is not being tried after that, and never had leave to write, is killed. What had leave is a worker's to tell.
+//! Everything is cancelled first. Restate answers that once it is in the journal, where each later try finds it before it gets
+//! as far as a write; what is not being tried after that, and never had leave to write, is killed. What is being tried, if
+//! only at a closed gate, is not: its service would go on, and find the gate open a moment later. What had leave is a
+//! worker's to tell.
 //!
 //! What was killed is looked at once more: that shows all that came before the kill, while what was seen earlier may have
 //! been a little old, from a node that just took over. Only what still shows no leave is said to be out.
@@ -133,10 +134,8 @@ impl RestateBackend {
             }
         }
         let mut waiting: BTreeSet<String> = sent.iter().cloned().collect();
-        let (mut killed, mut refused) = (BTreeSet::new(), BTreeMap::new());
-        self.end_held(&mut sent, &found, &mut killed, &mut refused).await?;
-        refused.extend(self.end("cancel", &sent).await?);
-        let cancelled: BTreeSet<String> = sent.into_iter().collect();
+        let refused = self.end("cancel", &sent).await?;
+        let mut killed: BTreeSet<String> = BTreeSet::new();
         let mut looks = self.looks();
         while !waiting.is_empty() && looks.next().await {
             let ids: Vec<String> = waiting.iter().cloned().collect();
@@ -144,7 +143,7 @@ impl RestateBackend {
                 true => self.find_in(STATUS, BRIEFLY, &ids).await?,
                 false => self.find_briefly(&ids, Held::default()).await?,
             };
-            let had_leave = self.had_leave(&now, &killed, &cancelled).await?;
+            let had_leave = self.had_leave(&now, &killed).await?;
             for id in ids {
                 let was_scheduled = found.get(&id).is_some_and(|row| row.status == "scheduled");
                 let (kind, why) = match (became(now.get(&id), was_scheduled), refused.get(&id)) {
@@ -174,37 +173,14 @@ impl RestateBackend {
         Ok(effects)
     }
 
-    /// Kills those of `sent` that a closed gate holds.
-    async fn end_held(
-        &self,
-        sent: &mut Vec<String>,
-        found: &BTreeMap<String, Invocation>,
-        killed: &mut BTreeSet<String>,
-        refused: &mut BTreeMap<String, String>,
-    ) -> Result<(), Refusal> {
-        // Nobody opens it from here meanwhile.
-        let _turn = self.gate_turn.lock().await;
-        if !self.held().await?.is_in_force(self.now()) {
-            return Ok(());
-        }
-        let held = |id: &String| found.get(id).is_some_and(Invocation::never_had_leave);
-        let (held, others) = std::mem::take(sent).into_iter().partition::<Vec<_>, _>(held);
-        *sent = others;
-        *refused = self.end("kill", &held).await?;
-        *killed = held.into_iter().collect();
-        Ok(())
-    }
-
     /// Which of these, now that they are killed, had leave to write before.
     async fn had_leave(
         &self,
         now: &BTreeMap<String, Invocation>,
         killed: &BTreeSet<String>,
-        cancelled: &BTreeSet<String>,
     ) -> Result<BTreeSet<String>, Refusal> {
         let ended = now.values().filter(|row| killed.contains(&row.id) && row.end() == End::Removed);
-        // A cancellation is a notification too.
-        let more = ended.filter(|row| row.notifications() != Some(u64::from(cancelled.contains(&row.id))));
+        let more = ended.filter(|row| !row.is_only_cancelled());
         let (kept, unkept): (Vec<_>, Vec<_>) = more.partition(|row| row.notifications().is_some());
         let mut had: BTreeSet<String> = unkept.into_iter().map(|row| row.id.clone()).collect();
         let kept: Vec<&str> = kept.into_iter().map(|row| row.id.as_str()).collect();
@@ -216,8 +192,7 @@ impl RestateBackend {
 
     /// Those of these, which are cancelled and not being tried, that never had leave to write.
     async fn never_sent(&self, ids: &[&str], now: &BTreeMap<String, Invocation>) -> Result<Vec<String>, Refusal> {
-        // One notification is the cancellation itself; what the others are the journal says.
-        let only_cancelled = |id: &&str| now.get(*id).is_some_and(|row| row.notifications() == Some(1));
+        let only_cancelled = |id: &&str| now.get(*id).is_some_and(Invocation::is_only_cancelled);
         let (mut sure, unsure): (Vec<&str>, Vec<&str>) = ids.iter().copied().partition(only_cancelled);
         for ids in unsure.chunks(BATCH) {
             let doubtful = self.may_have_been_sent(ids).await?;
