@@ -107,7 +107,7 @@ const [counts, status, [firstStuck], stuck] = [await bareStatus(), await ours("G
 // What is being tried at the gate just then waits for us, and runs for Restate.
 const counted = counts.reduce((sum, { n }) => sum + n, 0);
 if (counted !== status.totalQueued) fail(`${counted} wait, and ours says ${status.totalQueued}`);
-if (Math.abs(firstStuck.total - stuck.total) > 100) fail(`${firstStuck.total} are stuck, and ours says ${stuck.total}`);
+if (Math.abs(firstStuck.total - stuck.total) > MANY / 5) fail(`${firstStuck.total} are stuck, and ours says ${stuck.total}`);
 
 const reads = {
   "bare SQL: counts and ages by status": bareStatus,
