@@ -117,26 +117,9 @@ fn unknown_argument(argument: &str, args: &[OsString], hint: String) -> Fault {
             .because("a secret on the command line could be read by everybody on the machine")
             .hint("secrets come from a command, a file with mode 0600, or the environment");
     }
-    let why = match argument.starts_with('-') {
-        true => own_flags(args),
-        false => format!("`{}` takes no more arguments", help_words(args)),
-    };
-    fault.because(why).hint(hint)
-}
-
-/// What the command that was meant takes, for whoever typed a flag that it does not have.
-fn own_flags(args: &[OsString]) -> String {
-    let words = help_words(args);
-    let mut root = super::command();
-    root.build();
-    let named = words.split(' ').skip(1).try_fold(&root, |at, word| at.find_subcommand(word));
-    let own = named.into_iter().flat_map(clap::Command::get_arguments).filter(|own| !own.is_global_set());
-    let flags = own.filter_map(|own| own.get_long()).filter(|long| *long != "help" && *long != "version");
-    let flags: Vec<String> = flags.map(|long| format!("--{long}")).collect();
-    match flags.as_slice() {
-        [] => format!("`{words}` has the global options only"),
-        flags => format!("`{words}` has {}, and the global options", flags.join(", ")),
-    }
+    let word = !argument.starts_with('-');
+    let many = format!("`{}` takes no more arguments", help_words(args));
+    if word { fault.because(many).hint(hint) } else { fault.hint(hint) }
 }
 
 /// An unknown command, or a noun without a verb.
@@ -163,17 +146,12 @@ fn command_fault(typed: &[OsString], args: &[OsString]) -> Fault {
             .hint(format!("see `{} --help`", help_words(args))),
         _ => {
             let fault = Fault::usage(format!("there is no command `{first}`"));
-            let near = aliases::suggest(&typed[at], typed.get(at + 1).map(OsString::as_os_str));
-            match near.or_else(|| aliases::nearest(&first, nouns())) {
+            match aliases::suggest(&typed[at], typed.get(at + 1).map(OsString::as_os_str)) {
                 Some(near) => fault.hint(format!("did you mean `opsctl {near}`? see `opsctl --help`")),
                 None => fault.hint("see `opsctl --help`"),
             }
         }
     }
-}
-
-fn nouns() -> impl Iterator<Item = &'static str> {
-    aliases::VERBS.iter().filter_map(|verb| verb.name.split_once(' ')).map(|(noun, _)| noun)
 }
 
 fn verbs_of<'a>(noun: &'a str) -> impl Iterator<Item = &'static str> + 'a {
