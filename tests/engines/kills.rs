@@ -241,6 +241,16 @@ impl Field {
         command
     }
 
+    /// Whether a workflow is over; one with a step that a kill left in doubt is, where only a person can look.
+    async fn has_ended(&self, id: &str) -> bool {
+        let workflow = self.launch.get(&format!("/admin/v1/workflows/{id}")).await.body;
+        match workflow["status"].as_str() {
+            Some("completed" | "rolled_back") => true,
+            Some("rollback_failed") => workflow["error"].to_string().contains("is left for a person"),
+            _ => false,
+        }
+    }
+
     async fn status_of_workflow(&self, id: &str) -> String {
         let answer = self.launch.get(&format!("/admin/v1/workflows/{id}")).await;
         answer.body["status"].as_str().unwrap_or_default().to_owned()
@@ -264,10 +274,7 @@ impl Field {
             .await;
         }
         for id in sent.workflows.keys().chain(&self.retried) {
-            until(&format!("{id} ends"), || async {
-                ["completed", "rolled_back"].contains(&self.status_of_workflow(id).await.as_str()).then_some(())
-            })
-            .await;
+            until(&format!("{id} ends"), || async { self.has_ended(id).await.then_some(()) }).await;
         }
     }
 
@@ -288,9 +295,14 @@ impl Field {
         }
         for (id, good) in sent.workflows.iter().chain(self.retried.iter().zip(std::iter::repeat(&false))) {
             let status = self.status_of_workflow(id).await;
-            let expected = (if *good { "completed" } else { "rolled_back" }, 1, u64::from(*good));
-            if (status.as_str(), made(&format!("{id} first")), made(&format!("{id} second"))) != expected {
-                verdict.wrong.push(format!("{id} {status}"));
+            let cards = (made(&format!("{id} first")), made(&format!("{id} second")));
+            let fine = match status.as_str() {
+                "completed" => *good && cards == (1, 1),
+                "rolled_back" | "rollback_failed" => !*good && cards == (1, 0),
+                _ => false,
+            };
+            if !fine {
+                verdict.wrong.push(format!("{id} {status} {cards:?}"));
             }
             *verdict.workflows.entry(status).or_default() += 1;
         }
@@ -323,7 +335,7 @@ impl Verdict {
         assert!(self.out_and_made.is_empty(), "said to be out of the queue, and made: {:#?}", self.out_and_made);
         assert!(self.wrong.is_empty(), "workflows: {:#?}", self.wrong);
         assert!(self.undone_twice.is_empty(), "undone twice: {:#?}", self.undone_twice);
-        assert!(self.once > 0 && self.workflows.len() == 2, "nothing was shown: {self}");
+        assert!(self.once > 0 && self.workflows.len() >= 2, "nothing was shown: {self}");
     }
 }
 
