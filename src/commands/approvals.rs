@@ -337,15 +337,15 @@ async fn decide(app: &App, mut ids: Vec<String>, change: ChangeArgs, verdict: Ve
         let Some(approval) = app.approve(&plan).await? else { return Ok(Outcome::Done) };
         let mut items = Vec::new();
         for found in &open {
-            let done = send(&orchestrator, &approval, &found.id, verdict).await;
+            let done = send(&orchestrator, &approval, found, verdict).await;
             if let (Ok(done), true) = (&done, alone) {
-                app.receipt(&approval, vec![receipt(&found.id, verdict)])?;
+                app.receipt(&approval, vec![receipt(found, verdict)])?;
                 app.emit(done)?;
                 return Ok(Outcome::Done);
             }
             match done {
                 Ok(_) => {
-                    items.push(receipt(&found.id, verdict));
+                    items.push(receipt(found, verdict));
                     effects.push(effect(&found.id, EffectKind::Applied, String::new()));
                 }
                 Err(error) if alone => return Err(error),
@@ -371,28 +371,47 @@ fn effect(id: &str, effect: EffectKind, detail: String) -> ItemEffect {
     ItemEffect { id: id.to_owned(), effect, detail: Some(detail).filter(|text| !text.is_empty()) }
 }
 
-fn receipt(id: &str, verdict: Verdict) -> ReceiptItem {
-    let why = match verdict {
-        Verdict::Approve => "an approved action runs; remove it with `opsctl queue remove` while it waits",
-        Verdict::Reject => "a rejected action has failed; submit it anew to ask again",
+fn receipt(found: &ApprovalRecord, verdict: Verdict) -> ReceiptItem {
+    let why = match (verdict, &found.workflow_id) {
+        (Verdict::Approve, Some(id)) => {
+            format!("an approved step runs; undo its workflow with `opsctl workflow rollback {id}`")
+        }
+        (Verdict::Approve, None) => {
+            "an approved action runs; remove it with `opsctl queue remove` while it waits".to_owned()
+        }
+        (Verdict::Reject, _) => "a rejected action has failed; submit it anew to ask again".to_owned(),
     };
-    ReceiptItem::applied(id, UndoAction::none(why))
+    ReceiptItem::applied(&found.id, UndoAction::none(why))
+}
+
+/// What shows how an approval's action goes on: a workflow's step may have no place in the queue.
+fn where_it_shows(found: &ApprovalRecord) -> String {
+    match &found.workflow_id {
+        Some(id) => format!("opsctl workflow steps {id}"),
+        None => format!("opsctl queue show {}", found.action_id),
+    }
 }
 
 /// What the server says about one decision.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Decision {
-    Approved(Approved),
+    Approved {
+        #[serde(flatten)]
+        done: Approved,
+        /// The command that shows how it goes on.
+        #[serde(skip)]
+        shown_by: String,
+    },
     Rejected(Rejected),
 }
 
 impl Report for Decision {
     fn draw(&self, page: &mut Page<'_>) -> io::Result<()> {
         match self {
-            Decision::Approved(done) => {
+            Decision::Approved { done, shown_by } => {
                 page.line(format_args!("{} approved by {}", done.approval_id, done.approved_by))?;
-                page.line(format_args!("follow it with `opsctl queue show {}`", done.action_id))
+                page.line(format_args!("follow it with `{shown_by}`"))
             }
             Decision::Rejected(done) => {
                 page.line(format_args!("{} rejected by {}: {}", done.approval_id, done.rejected_by, done.reason))
@@ -404,7 +423,7 @@ impl Report for Decision {
 async fn send(
     orchestrator: &Orchestrator,
     approval: &Approval,
-    id: &str,
+    found: &ApprovalRecord,
     verdict: Verdict,
 ) -> anyhow::Result<Decision> {
     let user_id = approval.operator().to_owned();
@@ -412,11 +431,12 @@ async fn send(
     Ok(match verdict {
         Verdict::Approve => {
             let request = ApproveRequest { user_id, reason };
-            Decision::Approved(orchestrator.approve_action(approval, id, &request).await?)
+            let done = orchestrator.approve_action(approval, &found.id, &request).await?;
+            Decision::Approved { done, shown_by: where_it_shows(found) }
         }
         Verdict::Reject => {
             let request = RejectRequest { user_id, reason: reason.unwrap_or_default() };
-            Decision::Rejected(orchestrator.reject_action(approval, id, &request).await?)
+            Decision::Rejected(orchestrator.reject_action(approval, &found.id, &request).await?)
         }
     })
 }
@@ -444,10 +464,7 @@ fn closed(found: &ApprovalRecord, verdict: Verdict) -> Fault {
         Some(reason) => fault.because(format!("{}: {reason}", decided(found))),
         None => fault.because(decided(found)),
     };
-    fault.hint(format!(
-        "see what became of the action with `opsctl queue show {}`; submit it anew to ask again",
-        found.action_id
-    ))
+    fault.hint(format!("see what became of the action with `{}`; submit it anew to ask again", where_it_shows(found)))
 }
 
 #[cfg(test)]

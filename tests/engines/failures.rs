@@ -105,21 +105,34 @@ async fn what_is_accepted_and_never_happens_is_not_called_done() {
 async fn what_nobody_takes_is_killed_and_said_to_be_out_only_when_it_had_no_leave() {
     let stub = Stub::start(Manners { workers: false, ..Manners::default() }).await;
     let (backend, _server, _folder) = backend(&stub).await;
-    let queues = backend.queues().expect("queues");
-    let clear = async |id: &str, leaves: bool| {
-        stub.knows(json!({
-            "id": id, "target_service_name": "Trello", "target_handler_name": "create", "status": "invoked",
-            "created_at": "2026-11-30T01:51:57.482Z", "journal_size": 3, "journal_commands_size": 2,
-        }));
-        stub.be(|manners| manners.leaves = leaves);
-        let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(vec![id.into()]) };
-        queues.clear(request, &ada()).await.expect("an answer").items.remove(0)
-    };
-    assert_eq!(clear(WAITS, false).await.effect, EffectKind::Applied);
+    assert_eq!(clear(&backend, &stub, WAITS, false).await.effect, EffectKind::Applied);
     assert_eq!(stub.changes(), ["cancel 1", "kill 1"]);
-    let item = clear(&WAITS.replace("inv_1b", "inv_1c"), true).await;
+    let item = clear(&backend, &stub, &WAITS.replace("inv_1b", "inv_1c"), true).await;
     assert_eq!(item.effect, EffectKind::Conflict, "it may have been made: {item:?}");
     assert!(item.detail.is_some_and(|why| why.contains("look at the platform")));
+}
+
+#[tokio::test]
+async fn what_a_closed_gate_holds_is_killed_at_once_and_said_to_be_out_only_when_it_had_no_leave() {
+    let stub = Stub::start(Manners::default()).await;
+    let (backend, _server, _folder) = backend(&stub).await;
+    stub.has("Gate", "all", json!({"paused": true, "since": "2026-11-30T01:00:00Z"}));
+    assert_eq!(clear(&backend, &stub, WAITS, false).await.effect, EffectKind::Applied);
+    let item = clear(&backend, &stub, &WAITS.replace("inv_1b", "inv_1c"), true).await;
+    assert_eq!(item.effect, EffectKind::Conflict, "it may have been made: {item:?}");
+    assert_eq!(stub.changes(), ["kill 1", "kill 1"]);
+}
+
+/// Clears one that waits; it `leaves` when the kill finds it with leave to write.
+async fn clear(backend: &Arc<dyn Backend>, stub: &Stub, id: &str, leaves: bool) -> ItemEffect {
+    stub.knows(json!({
+        "id": id, "target_service_name": "Trello", "target_handler_name": "create", "status": "invoked",
+        "created_at": "2026-11-30T01:51:57.482Z", "journal_size": 2, "journal_commands_size": 2,
+    }));
+    stub.be(|manners| manners.leaves = leaves);
+    let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(vec![id.into()]) };
+    let queues = backend.queues().expect("queues");
+    queues.clear(request, &ada()).await.expect("an answer").items.remove(0)
 }
 
 #[tokio::test]

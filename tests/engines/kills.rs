@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, StreamExt};
 use opsctl::http::Url;
 use opsctl::sandbox::sim::{Fault, FaultSpec, SimOptions, Sims};
 use opsctl::server::restate::{Cluster, RestateOptions};
@@ -24,6 +25,10 @@ const WORKERS: usize = 3;
 const ROUNDS: usize = 3;
 /// A workflow is sent after so many actions; every other one fails and is rolled back.
 const WORKFLOW_EVERY: usize = 40;
+/// Questions that are under way at once, at the end.
+const ASKED_AT_ONCE: usize = 16;
+/// So many wait when they are taken out.
+const HELD: usize = 10;
 /// No list of this name is anywhere, so a card for it cannot be made.
 const NO_LIST: &str = "0123456789abcdef01234567";
 
@@ -133,8 +138,7 @@ impl Field {
             }
             2 => {
                 self.pause(&reason, None).await;
-                // What a gate holds counts as waiting five seconds after it closed.
-                tokio::time::sleep(Duration::from_secs(6)).await;
+                self.some_are_held().await;
                 let line = ["queue", "clear", "--stuck-only", "--older-than", "1s", "--yes", "--reason", &reason];
                 let answer = self.operate("queue clear", &line, victims).await;
                 let items = answer["items"].as_array().cloned().unwrap_or_default();
@@ -175,6 +179,15 @@ impl Field {
         {
             assert!(started.elapsed() < WATCHDOG, "the queue cannot be resumed");
         }
+    }
+
+    /// Waits until the gate holds some that count as waiting, which they do a few seconds after it closed.
+    async fn some_are_held(&self) {
+        until("some are held", || async {
+            let stuck = self.launch.get("/admin/v1/queue/items?view=stuck&olderThan=1000").await;
+            stuck.body["items"].as_array().filter(|items| items.len() >= HELD).map(drop)
+        })
+        .await;
     }
 
     /// A workflow whose undo was refused; the platform takes it from now on.
@@ -265,7 +278,8 @@ impl Field {
         let pauses = self.launch.get("/admin/v1/pauses").await;
         assert_eq!((pauses.status, pauses.body), (200, json!([])), "what was resumed is not paused");
         let made = self.sims.stats_of(Platform::Trello).created_by_name;
-        for (_, id) in sent.actions.iter().filter(|(name, _)| !made.contains_key(*name)) {
+        let unmade = sent.actions.iter().filter(|(name, id)| !made.contains_key(*name) && !self.out.contains(*id));
+        for (_, id) in unmade {
             until(&format!("{id} ends"), || async {
                 let status = self.launch.get(&format!("/admin/v1/actions/{id}")).await;
                 (status.status == 200 && !["pending", "executing"].contains(&status.body["status"].as_str()?))
@@ -282,10 +296,13 @@ impl Field {
         let stats = self.sims.stats_of(Platform::Trello);
         let made = |name: &str| stats.created_by_name.get(name).copied().unwrap_or_default();
         let mut verdict = Verdict { acknowledged: sent.actions.len(), ..Verdict::default() };
+        let unmade = sent.actions.iter().filter(|(name, _)| made(name) == 0);
+        let unmade = stream::iter(unmade).map(|(_, id)| async move { (id, self.launch.status_of(id).await) });
+        let unmade: BTreeMap<&String, String> = unmade.buffer_unordered(ASKED_AT_ONCE).collect().await;
         for (name, id) in &sent.actions {
             match made(name) {
-                0 if self.launch.status_of(id).await == "removed" => verdict.taken_out += 1,
-                0 => verdict.lost.push(format!("{name} {id}: {}", self.launch.status_of(id).await)),
+                0 if unmade[id] == "removed" => verdict.taken_out += 1,
+                0 => verdict.lost.push(format!("{name} {id}: {}", unmade[id])),
                 1 => verdict.once += 1,
                 n => verdict.doubled.push(format!("{name} {id}: {n}")),
             }

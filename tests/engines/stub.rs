@@ -94,6 +94,13 @@ impl Stub {
         self.lock().invocations.push(row);
     }
 
+    /// The state it has of an object.
+    pub fn has(&self, service: &str, key: &str, state: Value) {
+        let state = state.as_object().expect("a state").iter();
+        let state = state.map(|(name, value)| (name.clone(), value.to_string())).collect();
+        self.lock().states.insert((service.to_owned(), key.to_owned()), state);
+    }
+
     /// What came that changes something.
     pub fn changes(&self) -> Vec<String> {
         self.lock().asked.clone()
@@ -179,15 +186,14 @@ async fn batch(State(inner): Shared, Path(operation): Path<String>, axum::Json(b
     let mut inner = inner.lock().expect("the stub");
     let ids = body["invocation_ids"].as_array().cloned().unwrap_or_default();
     inner.asked.push(format!("{operation} {}", ids.len()));
-    let taken = operation != "cancel" || inner.manners.workers;
-    let leaves = inner.manners.leaves && operation == "kill";
-    if inner.manners.applies && taken {
-        for row in inner.invocations.iter_mut().filter(|row| ids.contains(&row["id"])) {
+    let Manners { applies, workers, leaves, .. } = inner.manners;
+    for row in inner.invocations.iter_mut().filter(|row| applies && ids.contains(&row["id"])) {
+        // A cancellation is one more entry; so is leave.
+        let more = u64::from(operation == "cancel") + u64::from(operation == "kill" && leaves);
+        row["journal_size"] = json!(row["journal_size"].as_u64().map(|size| size + more));
+        if operation != "cancel" || workers {
             row["status"] = json!("completed");
             row["completion_failure"] = json!("[409] Cancelled");
-            if leaves {
-                row["journal_size"] = json!(4);
-            }
         }
     }
     axum::Json(json!({"succeeded": ids, "failed": []})).into_response()

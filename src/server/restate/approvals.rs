@@ -1,11 +1,13 @@
 //! Approvals: durable promises of workflows, described by the workflow's own state under the promise's name.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::actions::workflow_path;
-use super::admin::{quoted, refused};
-use super::contract::{APPROVAL, EXPIRED, State, WORKFLOW, promise_of};
+use super::admin::{list, quoted, refused};
+use super::contract::{APPROVAL, Decision, EXPIRED, State, WORKFLOW, promise_of};
 use super::{RestateBackend, unsupported};
 use crate::server::backend::{Answer, ApprovalOps, ChangeContext, Refusal};
 use crate::server::effects::who;
@@ -23,18 +25,9 @@ struct Promise {
     completion_success_value_utf8: Option<String>,
     #[serde(default)]
     completion_failure: Option<String>,
-}
-
-/// What resolves the promise.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-struct Decision {
-    approved: bool,
-    #[serde(default)]
-    by: Option<String>,
-    #[serde(default)]
-    reason: Option<String>,
-    #[serde(default)]
-    at: Option<Time>,
+    /// Nobody waits for it any more: its workflow was killed meanwhile.
+    #[serde(skip)]
+    is_left: bool,
 }
 
 impl Promise {
@@ -69,6 +62,7 @@ fn record(promise: &Promise, state: &State, now: Time) -> Option<ApprovalRecord>
         (None, true) if promise.has_expired() => ApprovalStatus::Expired,
         // Resolved by other hands than ours, with something else or a failure.
         (None, true) => ApprovalStatus::Withdrawn,
+        (None, false) if promise.is_left => ApprovalStatus::Withdrawn,
         (None, false) => ApprovalStatus::Pending,
     };
     let pending = status == ApprovalStatus::Pending;
@@ -119,11 +113,34 @@ impl RestateBackend {
         if let Some(completed) = completed {
             sql.push_str(&format!(" and completed = {completed}"));
         }
-        self.rows(&sql).await
+        let mut promises: Vec<Promise> = self.rows(&sql).await?;
+        let open = promises.iter().filter(|promise| !promise.completed).map(|promise| promise.service_key.as_str());
+        let ended = self.ended_workflows(&open.collect::<Vec<_>>()).await?;
+        for promise in &mut promises {
+            promise.is_left = !promise.completed && ended.contains(&promise.service_key);
+        }
+        Ok(promises)
+    }
+
+    /// Which of these workflows have ended.
+    async fn ended_workflows(&self, ids: &[&str]) -> Result<BTreeSet<String>, Refusal> {
+        #[derive(Deserialize)]
+        struct Row {
+            target_service_key: String,
+        }
+        if ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let sql = format!(
+            "select target_service_key from sys_invocation_status where target_service_name = '{WORKFLOW}' \
+             and target_handler_name = 'run' and status = 'completed' and target_service_key in ({})",
+            list(ids.iter().copied())
+        );
+        Ok(self.rows::<Row>(&sql).await?.into_iter().map(|row| row.target_service_key).collect())
     }
 
     async fn list_approvals(&self, filter: ApprovalFilter) -> Result<Approvals, Refusal> {
-        let promises = self.promises(None, Some(filter.status != ApprovalStatus::Pending)).await?;
+        let promises = self.promises(None, (filter.status == ApprovalStatus::Pending).then_some(false)).await?;
         let states = self.admin.states(WORKFLOW, None).await?;
         let (now, mut mute) = (self.now(), Vec::new());
         let mut approvals = Vec::new();
@@ -282,6 +299,7 @@ mod tests {
             completed: value.is_some(),
             completion_success_value_utf8: value.map(str::to_owned),
             completion_failure: None,
+            is_left: false,
         }
     }
 
@@ -300,6 +318,8 @@ mod tests {
         assert_eq!((rejected.status, rejected.reason.as_deref()), (ApprovalStatus::Rejected, Some("no")));
         let other = record(&promise(Some("true")), &state, Time(0)).unwrap();
         assert_eq!(other.status, ApprovalStatus::Withdrawn, "resolved with something else");
+        let left = Promise { is_left: true, ..promise(None) };
+        assert_eq!(record(&left, &state, Time(0)).unwrap().status, ApprovalStatus::Withdrawn, "nobody waits");
         assert_eq!(record(&promise(None), &State::default(), Time(0)), None);
     }
 

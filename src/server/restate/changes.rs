@@ -18,10 +18,12 @@ use crate::wire::{ChangeAnswer, EffectKind, IdsRequest, ItemEffect, QueueView};
 
 /// Most ids of one batch request; Restate refuses more.
 pub(super) const BATCH: usize = 1000;
+/// Most ids of one query: each goes through all there is, so that many small ones take longer than a few large ones.
+pub(super) const LOOKED_AT: usize = 2500;
 /// Requests of one change that are under way at once.
 pub(super) const AT_ONCE: usize = 4;
 /// What Restate says of a text that cannot be an id.
-const NO_ID: &str = "non valid invocation id";
+pub(super) const NO_ID: &str = "non valid invocation id";
 /// Longest time a paced retry may take: its caller waits for it.
 const PACED_MAX: Duration = Duration::from_secs(20);
 
@@ -43,7 +45,7 @@ impl RestateBackend {
         ids: &[String],
     ) -> Result<BTreeMap<String, Invocation>, Refusal> {
         let ids: Vec<&str> = ids.iter().map(String::as_str).filter(|id| is_id(id)).collect();
-        let parts: Vec<_> = ids.chunks(BATCH).map(|part| self.find_part(table, columns, part)).collect();
+        let parts: Vec<_> = ids.chunks(LOOKED_AT).map(|part| self.find_part(table, columns, part)).collect();
         let found: Vec<Vec<Invocation>> = stream::iter(parts).buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().map(|row| (row.id.clone(), row)).collect())
     }
@@ -222,7 +224,7 @@ pub(super) fn goes_on(new: impl std::fmt::Display) -> String {
 }
 
 /// Whether a text has the shape of an invocation's id; Restate refuses a query that names another.
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     let rest = text.strip_prefix("inv_1");
     rest.is_some_and(|rest| rest.len() == 33 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }

@@ -63,6 +63,22 @@ pub fn is_approval(promise: &str) -> bool {
     promise.strip_prefix(APPROVAL).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
+/// What a person decided: the promise of an approval is resolved with it.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct Decision {
+    /// Whether the step may run.
+    pub approved: bool,
+    /// Who said so.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// When.
+    #[serde(default)]
+    pub at: Option<Time>,
+}
+
 /// What a workflow's state may say of one of its steps; all of it is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -43,12 +43,28 @@ impl Ingress {
         key: Option<&str>,
         repeat: Repeat,
     ) -> Result<Reply, Failure> {
+        self.send(Method::POST, path, body, key, repeat).await
+    }
+
+    /// Asks the first address that answers something.
+    pub async fn get(&self, path: &str) -> Result<Reply, Failure> {
+        self.send(Method::GET, path, None, None, Repeat::Safe).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+        repeat: Repeat,
+    ) -> Result<Reply, Failure> {
         let first = self.current.load(Ordering::Relaxed);
         let mut step = 0;
         loop {
             let place = (first + step) % self.addresses.len();
             let is_last = step + 1 == self.addresses.len();
-            match self.post_to(&self.addresses[place], path, body, key).await {
+            match self.send_to(&self.addresses[place], method.clone(), path, body, key).await {
                 // A node that is up before its part of the cluster is.
                 Ok(reply) if reply.status >= 500 && repeat == Repeat::Safe && !is_last => {}
                 Ok(reply) => {
@@ -64,14 +80,15 @@ impl Ingress {
         }
     }
 
-    async fn post_to(
+    async fn send_to(
         &self,
         address: &Url,
+        method: Method,
         path: &str,
         body: Option<&Value>,
         key: Option<&str>,
     ) -> Result<Reply, Failure> {
-        let mut request = self.http.request(Method::POST, &join(address, path)?)?;
+        let mut request = self.http.request(method, &join(address, path)?)?;
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -170,12 +170,6 @@ impl Invocation {
         (commands > 0).then(|| all.saturating_sub(commands))
     }
 
-    /// Whether its journal, one with a cancellation, shows that no `run` of it has ended: by the contract it did not write.
-    /// The one notification is the cancellation itself; what others are the journal says.
-    pub fn is_only_cancelled(&self) -> bool {
-        self.notifications() == Some(1)
-    }
-
     /// Which view it belongs to; `None` when it succeeded.
     pub fn view(&self) -> Option<QueueView> {
         match (self.end(), self.status.as_str()) {
@@ -387,8 +381,7 @@ mod tests {
     #[test]
     fn leave_is_seen_in_the_length_of_the_journal() {
         let of = |all, commands| row(json!({"journal_size": all, "journal_commands_size": commands}));
-        assert!(of(3, 2).is_only_cancelled());
-        assert!(!of(4, 2).is_only_cancelled() && !of(2, 2).is_only_cancelled());
+        assert_eq!((of(3, 2).notifications(), of(2, 2).notifications()), (Some(1), Some(0)));
         // A journal that is not kept, or in which commands are not counted, says nothing.
         assert_eq!(
             (of(0, 0).notifications(), of(2, 0).notifications(), row(json!({})).notifications()),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::RestateBackend;
+use super::admin::words;
 use crate::server::backend::Refusal;
+use crate::wire::ErrorCode;
 
 /// First and longest pause between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(500));
@@ -55,6 +57,45 @@ impl RestateBackend {
             }
         }
         Ok(None)
+    }
+
+    /// What `look` finds. SQL may be behind what the ingress accepted, for a moment always and for a while after a node died:
+    /// what it does not show is not there only when the ingress says so too, whose answer is at `output`.
+    pub(super) async fn shown<T, F: Future<Output = Result<Option<T>, Refusal>>>(
+        &self,
+        what: &str,
+        output: &str,
+        mut look: impl FnMut() -> F,
+    ) -> Result<T, Refusal> {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        let refusal = self.not_shown(what, output).await;
+        let mut looks = self.few_looks();
+        while refusal.code != ErrorCode::NotFound && looks.next().await {
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+        }
+        Err(refusal)
+    }
+
+    /// Why SQL shows nothing of something.
+    async fn not_shown(&self, what: &str, output: &str) -> Refusal {
+        let Some(ingress) = &self.ingress else { return Refusal::not_found(what) };
+        let down = |words: String| Refusal::new(ErrorCode::ServiceDown, words);
+        match ingress.get(output).await {
+            Ok(reply) if reply.status == 404 => Refusal::not_found(what),
+            Ok(reply) if reply.status < 500 => down(format!("Restate has {what} and does not show it yet")),
+            Ok(reply) => down(format!(
+                "Restate shows no {what}, and its ingress cannot say whether there is one: HTTP {}: {}",
+                reply.status,
+                words(&reply)
+            )),
+            Err(failure) => {
+                down(format!("Restate shows no {what}, and its ingress cannot say whether there is one: {failure}"))
+            }
+        }
     }
 
     /// What was accepted and not seen.

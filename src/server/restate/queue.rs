@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::admin::list;
+use super::admin::{list, quoted};
+use super::changes::{NO_ID, is_id};
 use super::contract;
 use super::invocation::{Held, Invocation, OF_ITEM, REMOVED};
 use super::{RestateBackend, unsupported};
@@ -153,8 +154,26 @@ impl RestateBackend {
 
     /// The invocation of an action.
     pub(super) async fn find(&self, id: &str) -> Result<Invocation, Refusal> {
-        let found = self.find_all(&[id.to_owned()]).await?.remove(id);
-        found.ok_or_else(|| Refusal::not_found(format!("action `{id}`")))
+        let look = || async { Ok(self.find_all(&[id.to_owned()]).await?.remove(id)) };
+        let what = format!("action `{id}`");
+        match look().await? {
+            Some(row) => Ok(row),
+            // Another kind of invocation, or no id.
+            None if !is_id(id) || self.is_shown(id).await? => Err(Refusal::not_found(what)),
+            None => self.shown(&what, &format!("restate/invocation/{id}/output"), look).await,
+        }
+    }
+
+    /// Whether SQL shows an invocation, of whatever kind.
+    async fn is_shown(&self, id: &str) -> Result<bool, Refusal> {
+        #[derive(Deserialize)]
+        struct Row {}
+        let sql = format!("select id from sys_invocation_status where id = {}", quoted(id));
+        match self.rows::<Row>(&sql).await {
+            Ok(rows) => Ok(!rows.is_empty()),
+            Err(refusal) if refusal.message.contains(NO_ID) => Ok(true),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     async fn one(&self, id: &str) -> Result<QueueItem, Refusal> {

@@ -10,13 +10,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Deserialize;
 
 use super::RestateBackend;
 use super::admin::{Batch, Repeat, list};
-use super::changes::{AT_ONCE, BATCH, goes_on};
-use super::invocation::{End, Held, Invocation};
+use super::changes::{AT_ONCE, BATCH, LOOKED_AT, NO_ID, goes_on, is_id};
+use super::invocation::{End, Held, Invocation, REMOVED};
+use super::queue::actions;
 use crate::server::backend::{ChangeContext, Refusal};
 use crate::server::effects::{answer, applied, belongs_to, effect, summed};
 use crate::wire::{ChangeAnswer, ClearRequest, EffectKind, ErrorCode, ItemEffect, QueueFilter, QueueView, Time};
@@ -28,10 +30,26 @@ const STATUS: &str = "sys_invocation_status";
 /// Its columns that are needed.
 const BRIEFLY: &str = "id, target_service_name, target_handler_name, status, created_at, completion_failure, \
      invoked_by_target, journal_size, journal_commands_size";
+/// No `run` has ended, and there is no cancellation.
+const UNSENT: &str = "journal_commands_size > 0 and journal_size = journal_commands_size";
 /// Said of what turned out to have had leave.
 const HAD_LEAVE: &str = "was killed when it had leave to write already: it may have been made, look at the platform";
 /// Most ids a clear without ids takes.
 const CLEAR_MAX: u64 = 10_000;
+
+/// What is being tried, and since when.
+type Tried = BTreeMap<String, Option<Time>>;
+
+/// What is being taken out.
+#[derive(Default)]
+struct Ending {
+    /// Killed: a closed gate holds them.
+    held: BTreeSet<String>,
+    /// Cancelled, and killed when they are not being tried.
+    cancelled: BTreeSet<String>,
+    /// Those of them that were meant for later.
+    scheduled: BTreeSet<String>,
+}
 
 impl RestateBackend {
     pub(super) async fn remove_item(&self, id: &str, cx: &ChangeContext) -> Result<ChangeAnswer, Refusal> {
@@ -42,7 +60,7 @@ impl RestateBackend {
             return Err(Refusal::new(ErrorCode::Conflict, words));
         }
         let scheduled = row.status == "scheduled";
-        let mut effects = self.take_out(vec![id.to_owned()], BTreeMap::from([(row.id.clone(), row)]), true).await?;
+        let mut effects = self.take_out(vec![id.to_owned()], true).await?;
         let Some(ItemEffect { effect, detail, .. }) = effects.pop() else {
             return Err(Refusal::not_found(format!("action `{id}`")));
         };
@@ -67,8 +85,7 @@ impl RestateBackend {
             None => self.items_of(filter).await?,
         };
         let _turn = self.queue_turn.lock().await;
-        let found = self.find_briefly(&ids, self.held().await?).await?;
-        let effects = self.take_out(ids, found, false).await?;
+        let effects = self.take_out(ids, false).await?;
         let words =
             format!("{} of {} items are out of the queue; they can be restored", applied(&effects), effects.len());
         self.log_change(&words, cx);
@@ -80,34 +97,21 @@ impl RestateBackend {
         Ok(self.items(filter).await?.items.into_iter().map(|item| item.action_id).collect())
     }
 
-    /// The actions among these ids, as far as taking them out needs it. What is being tried is looked at before the journals:
-    /// what was not, and had no leave, has none from a try that is over either.
-    async fn find_briefly(&self, ids: &[String], held: Held) -> Result<BTreeMap<String, Invocation>, Refusal> {
-        #[derive(Deserialize)]
-        struct Tried {
-            id: String,
-            #[serde(default)]
-            last_start_at: Option<Time>,
-        }
-        let tried = "select id, last_start_at from sys_invocation_state where in_flight = true";
-        let tried: BTreeMap<String, Option<Time>> =
-            self.rows::<Tried>(tried).await?.into_iter().map(|row| (row.id, row.last_start_at)).collect();
-        let mut found = self.find_in(STATUS, BRIEFLY, ids).await?;
-        for row in found.values_mut().filter(|row| row.status == "invoked") {
-            if let Some(since) = tried.get(&row.id) {
-                row.status = held.trying(*since).to_owned();
-            }
-        }
-        Ok(found)
-    }
-
     /// Takes out what waits, and looks until it is gone. `scheduled` says whether what Restate forgets is taken out too.
-    async fn take_out(
-        &self,
-        ids: Vec<String>,
-        mut found: BTreeMap<String, Invocation>,
-        scheduled: bool,
-    ) -> Result<Vec<ItemEffect>, Refusal> {
+    async fn take_out(&self, ids: Vec<String>, scheduled: bool) -> Result<Vec<ItemEffect>, Refusal> {
+        let gate = self.gate_turn.lock().await;
+        let (held, tried) = (self.held().await?, self.tried().await?);
+        let is_closed = held.0.is_some_and(|since| since < self.now());
+        // Whoever opens a closed gate waits until this is done; whoever closes an open one does not.
+        let _gate = is_closed.then_some(gate);
+        let mut ending = Ending::default();
+        if is_closed {
+            let untried = ids.iter().map(String::as_str).filter(|id| is_id(id) && !tried.contains_key(*id));
+            let held = format!("{} and status = 'invoked' and invoked_by_target is null and {UNSENT}", actions());
+            ending.held = self.parts_of_only(&held, untried.collect()).await?;
+        }
+        let ids: Vec<String> = ids.into_iter().filter(|id| !ending.held.contains(id)).collect();
+        let mut found = self.find_briefly(&ids, held, &tried).await?;
         // A try that a circuit refuses ends in a moment, and then the item waits again.
         let mut looks = self.few_looks();
         while looks.next().await {
@@ -116,37 +120,54 @@ impl RestateBackend {
             if running.is_empty() {
                 break;
             }
-            found.extend(self.find_briefly(&running, self.held().await?).await?);
+            found.extend(self.find_briefly(&running, self.held().await?, &self.tried().await?).await?);
         }
         let removed = found.values().filter(|row| row.end() == End::Removed).map(|row| row.id.clone());
         let again = self.restarts(&removed.collect::<Vec<_>>()).await?;
         let mut effects = Vec::with_capacity(ids.len());
-        let mut sent: Vec<String> = Vec::new();
         for id in ids {
-            match found.get(&id).map(|row| not_removable(row, scheduled)) {
+            match found.get(&id).map(|row| (row, not_removable(row, scheduled))) {
                 None => effects.push(effect(id, EffectKind::NotFound, None)),
                 Some(_) if again.contains_key(&id) => {
                     let now = goes_on(&again[&id]);
                     effects.push(effect(id, EffectKind::Conflict, Some(now)));
                 }
-                Some(Some((kind, why))) => effects.push(effect(id, kind, why)),
-                Some(None) => sent.push(id),
+                Some((_, Some((kind, why)))) => effects.push(effect(id, kind, why)),
+                // Held by a gate that is closed and stays so, and nothing can have been sent of it.
+                Some((row, None)) if is_closed && !tried.contains_key(&id) && row.notifications() == Some(0) => {
+                    ending.held.insert(id);
+                }
+                Some((row, None)) => {
+                    if row.status == "scheduled" {
+                        ending.scheduled.insert(id.clone());
+                    }
+                    ending.cancelled.insert(id);
+                }
             }
         }
-        let mut waiting: BTreeSet<String> = sent.iter().cloned().collect();
-        let refused = self.end("cancel", &sent).await?;
-        let mut killed: BTreeSet<String> = BTreeSet::new();
+        effects.extend(self.end_all(ending).await?);
+        Ok(effects)
+    }
+
+    /// Ends these, which wait, and looks what became of them.
+    async fn end_all(&self, Ending { held, cancelled, scheduled }: Ending) -> Result<Vec<ItemEffect>, Refusal> {
+        let (mut refused, more) = try_join(self.end("kill", &held), self.end("cancel", &cancelled)).await?;
+        refused.extend(more);
+        let out = format!("status = 'completed' and {REMOVED} and {UNSENT}");
+        let out = self.parts_of_only(&out, held.iter().map(String::as_str).collect()).await?;
+        let mut waiting: BTreeSet<String> = held.difference(&out).chain(&cancelled).cloned().collect();
+        let mut effects: Vec<ItemEffect> = out.into_iter().map(|id| effect(id, EffectKind::Applied, None)).collect();
+        let mut killed = held;
         let mut looks = self.looks();
         while !waiting.is_empty() && looks.next().await {
             let ids: Vec<String> = waiting.iter().cloned().collect();
             let now = match waiting.is_subset(&killed) {
                 true => self.find_in(STATUS, BRIEFLY, &ids).await?,
-                false => self.find_briefly(&ids, Held::default()).await?,
+                false => self.find_briefly(&ids, Held::default(), &self.tried().await?).await?,
             };
-            let had_leave = self.had_leave(&now, &killed).await?;
+            let had_leave = self.had_leave(now.values().filter(|row| killed.contains(&row.id)), &cancelled).await?;
             for id in ids {
-                let was_scheduled = found.get(&id).is_some_and(|row| row.status == "scheduled");
-                let (kind, why) = match (became(now.get(&id), was_scheduled), refused.get(&id)) {
+                let (kind, why) = match (became(now.get(&id), scheduled.contains(&id)), refused.get(&id)) {
                     (Some((kind, why)), _) => (kind, why.map(str::to_owned)),
                     (None, Some(why)) => (EffectKind::Conflict, Some(why.clone())),
                     (None, None) => continue,
@@ -162,43 +183,87 @@ impl RestateBackend {
             // The cancellation is in their journals. A worker may take it with the next try, up to half a minute from now;
             // with none up nobody would. An action has nothing to compensate.
             let idle = |id: &&String| !killed.contains(*id) && now.get(*id).is_some_and(|row| row.status != "running");
-            let idle: Vec<&str> = waiting.iter().filter(idle).map(String::as_str).collect();
-            let kill = self.never_sent(&idle, &now).await?;
+            let idle = waiting.iter().filter(idle).filter_map(|id| now.get(id));
+            let kill = self.never_sent(idle.collect()).await?;
             self.end("kill", &kill).await?;
             killed.extend(kill);
         }
-        effects.extend(
-            waiting.into_iter().map(|id| effect(id, EffectKind::Accepted, Some(self.not_seen("that it is taken out")))),
-        );
+        let unseen = |id| effect(id, EffectKind::Accepted, Some(self.not_seen("that it is taken out")));
+        effects.extend(waiting.into_iter().map(unseen));
         Ok(effects)
     }
 
-    /// Which of these, now that they are killed, had leave to write before.
-    async fn had_leave(
+    /// Those of these in parts of which all are so: a part is counted, which takes half as long as showing it.
+    async fn parts_of_only(&self, condition: &str, ids: Vec<&str>) -> Result<BTreeSet<String>, Refusal> {
+        let parts: Vec<_> = ids.chunks(LOOKED_AT).map(|part| self.part_of_only(condition, part)).collect();
+        let all: Vec<&[&str]> = stream::iter(parts).buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(all.into_iter().flatten().map(|id| (*id).to_owned()).collect())
+    }
+
+    async fn part_of_only<'a>(&self, condition: &str, part: &'a [&'a str]) -> Result<&'a [&'a str], Refusal> {
+        #[derive(Deserialize)]
+        struct Row {
+            n: usize,
+        }
+        let wanted = list(part.iter().copied());
+        let sql = format!("select count(*) as n from {STATUS} where id in ({wanted}) and {condition}");
+        match self.rows::<Row>(&sql).await {
+            Ok(rows) => Ok(if rows.first().is_some_and(|row| row.n == part.len()) { part } else { &[] }),
+            // One only looks like an id.
+            Err(refusal) if refusal.message.contains(NO_ID) => Ok(&[]),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// What is being tried now.
+    async fn tried(&self) -> Result<Tried, Refusal> {
+        #[derive(Deserialize)]
+        struct Row {
+            id: String,
+            #[serde(default)]
+            last_start_at: Option<Time>,
+        }
+        let sql = "select id, last_start_at from sys_invocation_state where in_flight = true";
+        Ok(self.rows::<Row>(sql).await?.into_iter().map(|row| (row.id, row.last_start_at)).collect())
+    }
+
+    /// The actions among these ids, as far as taking them out needs it.
+    async fn find_briefly(
         &self,
-        now: &BTreeMap<String, Invocation>,
-        killed: &BTreeSet<String>,
+        ids: &[String],
+        held: Held,
+        tried: &Tried,
+    ) -> Result<BTreeMap<String, Invocation>, Refusal> {
+        let mut found = self.find_in(STATUS, BRIEFLY, ids).await?;
+        for row in found.values_mut().filter(|row| row.status == "invoked") {
+            if let Some(since) = tried.get(&row.id) {
+                row.status = held.trying(*since).to_owned();
+            }
+        }
+        Ok(found)
+    }
+
+    /// Which of these, now that they were killed, had leave to write before.
+    async fn had_leave<'a>(
+        &self,
+        killed: impl Iterator<Item = &'a Invocation>,
+        cancelled: &BTreeSet<String>,
     ) -> Result<BTreeSet<String>, Refusal> {
-        let ended = now.values().filter(|row| killed.contains(&row.id) && row.end() == End::Removed);
-        let more = ended.filter(|row| !row.is_only_cancelled());
+        // The one notification of what was cancelled is the cancellation; what others are the journal says.
+        let least = |row: &Invocation| Some(u64::from(cancelled.contains(&row.id)));
+        let more = killed.filter(|row| row.end() == End::Removed && row.notifications() != least(row));
         let (kept, unkept): (Vec<_>, Vec<_>) = more.partition(|row| row.notifications().is_some());
         let mut had: BTreeSet<String> = unkept.into_iter().map(|row| row.id.clone()).collect();
         let kept: Vec<&str> = kept.into_iter().map(|row| row.id.as_str()).collect();
-        for ids in kept.chunks(BATCH) {
-            had.extend(self.may_have_been_sent(ids).await?);
-        }
+        had.extend(self.may_have_been_sent(&kept).await?);
         Ok(had)
     }
 
     /// Those of these, which are cancelled and not being tried, that never had leave to write.
-    async fn never_sent(&self, ids: &[&str], now: &BTreeMap<String, Invocation>) -> Result<Vec<String>, Refusal> {
-        let only_cancelled = |id: &&str| now.get(*id).is_some_and(Invocation::is_only_cancelled);
-        let (mut sure, unsure): (Vec<&str>, Vec<&str>) = ids.iter().copied().partition(only_cancelled);
-        for ids in unsure.chunks(BATCH) {
-            let doubtful = self.may_have_been_sent(ids).await?;
-            sure.extend(ids.iter().copied().filter(|id| !doubtful.contains(*id)));
-        }
-        Ok(sure.into_iter().map(str::to_owned).collect())
+    async fn never_sent(&self, rows: Vec<&Invocation>) -> Result<BTreeSet<String>, Refusal> {
+        let unsure = rows.iter().filter(|row| row.notifications() != Some(1)).map(|row| row.id.as_str());
+        let doubtful = self.may_have_been_sent(&unsure.collect::<Vec<_>>()).await?;
+        Ok(rows.into_iter().map(|row| row.id.clone()).filter(|id| !doubtful.contains(id)).collect())
     }
 
     /// Which of these had leave to write and have not said what came of it: only a worker, which looks, can tell.
@@ -207,22 +272,22 @@ impl RestateBackend {
         struct Row {
             id: String,
         }
-        let wanted = list(ids.iter().copied());
-        let sql = format!("select distinct id from sys_journal where id in ({wanted}) and entry_type = '{LEAVE}'");
-        Ok(self.rows::<Row>(&sql).await?.into_iter().map(|row| row.id).collect())
+        let mut sent = BTreeSet::new();
+        for ids in ids.chunks(BATCH) {
+            let wanted = list(ids.iter().copied());
+            let sql = format!("select distinct id from sys_journal where id in ({wanted}) and entry_type = '{LEAVE}'");
+            sent.extend(self.rows::<Row>(&sql).await?.into_iter().map(|row| row.id));
+        }
+        Ok(sent)
     }
 
     /// Asks for the end of these, in batches side by side; gives why some were refused. One that was asked for twice, because
     /// the first answer was lost, may be among them: what became of it has to be looked for too.
-    async fn end(&self, operation: &str, ids: &[String]) -> Result<BTreeMap<String, String>, Refusal> {
-        let parts: Vec<_> = ids.chunks(BATCH).map(|part| self.end_part(operation, part)).collect();
+    async fn end(&self, operation: &str, ids: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Refusal> {
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let parts: Vec<_> = ids.chunks(BATCH).map(|part| self.admin.batch(operation, part, Repeat::Safe)).collect();
         let batches: Vec<Batch> = stream::iter(parts).buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(batches.into_iter().flat_map(|batch| batch.failed).map(|no| (no.invocation_id, no.error)).collect())
-    }
-
-    async fn end_part(&self, operation: &str, ids: &[String]) -> Result<Batch, Refusal> {
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        self.admin.batch(operation, &ids, Repeat::Safe).await
     }
 }
 

@@ -1,7 +1,7 @@
 // Services that keep to the state contract, version 1 (docs/restate.md), for Trello: what a team writes in its own language
 // to join in. Usage: node services.mjs PORT INGRESS TRELLO KEY TOKEN LIST
 //
-// Everything that can hold an action back is asked inside the step, so that it is asked again before each try, and what an
+// Everything that can hold an action back is asked inside a `run`, so that it is asked again before each try, and what an
 // action waits for is what Restate shows as its last failure.
 
 // Node 20 lacks it; the SDK needs it.
@@ -100,8 +100,8 @@ async function ask(path, body) {
   return answer.json().catch(() => undefined);
 }
 
-/** One side effect on a platform, unless something holds it back. */
-async function guarded(platform, effect) {
+/** Throws when something holds a platform's side effects back. */
+async function leave(platform) {
   for (const key of ["all", platform]) {
     const held = await ask(`Gate/${key}/check`);
     if (held.paused) throw new Error(`held by the gate: ${held.reason ?? "no reason given"}`);
@@ -110,22 +110,35 @@ async function guarded(platform, effect) {
   if (broken.open) throw new Error(`circuit OPEN until ${broken.until}`);
   const turn = await ask(`RateLimit/${platform}/take`);
   if (!turn.granted) throw new Error(`429 the limit is used up until ${turn.until}`);
-  let answer;
-  try {
-    answer = await effect();
-  } catch (error) {
-    await ask(`Circuit/${platform}/record`, { ok: false });
-    throw error;
-  }
-  const text = await answer.text();
-  if (answer.ok) {
-    await ask(`Circuit/${platform}/record`, { ok: true });
-    return JSON.parse(text);
-  }
-  const words = `${answer.status} ${text.slice(0, 200)}`;
-  if (answer.status >= 500) await ask(`Circuit/${platform}/record`, { ok: false });
-  if (answer.status >= 500 || answer.status === 429 || answer.status === 408) throw new Error(words);
-  throw new restate.TerminalError(words, { errorCode: answer.status });
+}
+
+/**
+ * One side effect. Leave comes first, in a `run` of its own: what is cancelled while it still asks never writes, and a journal
+ * without leave proves that nothing was sent. A patient one is tried again whatever the platform says.
+ */
+async function guarded(ctx, name, platform, effect, { patient = false } = {}) {
+  let fresh = false;
+  await ctx.run(name, async () => { await leave(platform); fresh = true; });
+  return ctx.run(name, async () => {
+    // Leave that an earlier try was given may be long over.
+    if (!fresh) await leave(platform);
+    let answer;
+    try {
+      answer = await effect();
+    } catch (error) {
+      await ask(`Circuit/${platform}/record`, { ok: false });
+      throw error;
+    }
+    const text = await answer.text();
+    if (answer.ok) {
+      await ask(`Circuit/${platform}/record`, { ok: true });
+      return JSON.parse(text);
+    }
+    const words = `${answer.status} ${text.slice(0, 200)}`;
+    if (answer.status >= 500) await ask(`Circuit/${platform}/record`, { ok: false });
+    if (patient || answer.status >= 500 || answer.status === 429 || answer.status === 408) throw new Error(words);
+    throw new restate.TerminalError(words, { errorCode: answer.status });
+  });
 }
 
 function trello(method, path, params) {
@@ -133,16 +146,20 @@ function trello(method, path, params) {
   for (const [name, value] of Object.entries({ ...params, key, token })) url.searchParams.set(name, value);
   return fetch(url, { method });
 }
-const create = async (data) => {
-  const card = await guarded("trello", () => trello("POST", "/cards", { idList: data.listId ?? list, name: data.name }));
+async function create(ctx, name, data) {
+  const params = { idList: data.listId ?? list, name: data.name };
+  const card = await guarded(ctx, name, "trello", () => trello("POST", "/cards", params));
   return { cardId: card.id };
-};
+}
+/** A refused undo is tried again until it works or somebody ends it: it must not be forgotten. */
+const archive = (ctx, name, card) =>
+  guarded(ctx, name, "trello", () => trello("PUT", `/cards/${card}`, { closed: "true" }), { patient: true });
 
 const actions = restate.service({
   name: "Trello",
   metadata: MARK,
   options: PATIENT,
-  handlers: { create: (ctx, { data }) => ctx.run("create", () => create(data)) },
+  handlers: { create: (ctx, { data }) => create(ctx, "create", data) },
 });
 
 const workflow = restate.workflow({
@@ -168,7 +185,7 @@ const workflow = restate.workflow({
             if (!approved) throw new restate.TerminalError(`rejected by ${by}: ${reason}`);
           }
           tell(step.id, { startedAt: await now() });
-          const { cardId } = await ctx.run(step.id, () => create(step.data));
+          const { cardId } = await create(ctx, step.id, step.data);
           tell(step.id, { endedAt: await now(), result: { cardId } });
           completed.push(step.id);
           ctx.set("completedSteps", completed);
@@ -180,14 +197,7 @@ const workflow = restate.workflow({
         ctx.set("error", error.message);
         ctx.set("status", "rolling_back");
         for (const [id, card] of undos) {
-          // A refused undo is tried again until it works or somebody ends it: it must not be forgotten.
-          await ctx.run(`undo:${id}`, async () => {
-            try {
-              await guarded("trello", () => trello("PUT", `/cards/${card}`, { closed: "true" }));
-            } catch (refused) {
-              throw new Error(`card archiving failed: ${refused.message}`);
-            }
-          });
+          await archive(ctx, `undo:${id}`, card);
           undone.push(id);
           ctx.set("rolledBackSteps", undone);
         }

@@ -206,16 +206,13 @@ async fn a_crashed_executor_comes_back_and_loses_nothing() {
     world.until(&id, ActionStatus::Success).await;
     // What it had was looked for first.
     assert_eq!(world.script.looked.lock().unwrap().len(), 1);
-    // Its place is free a moment after its action is done.
-    let notion = loop {
+    let notion = async || {
         let executors = world.services().executors().await.unwrap();
-        let notion = executors.into_iter().find(|executor| executor.platform == Platform::Notion).unwrap();
-        if notion.in_flight == 0 {
-            break notion;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        executors.into_iter().find(|executor| executor.platform == Platform::Notion).unwrap()
     };
-    assert_eq!(notion.crashes, 1);
+    // A moment after its action is done.
+    world.until_true("its place is free", async || notion().await.in_flight == 0).await;
+    assert_eq!(notion().await.crashes, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,6 +36,12 @@ impl RestateBackend {
     /// Reads everything of one workflow.
     async fn look_up(&self, id: &str) -> Result<Found, Refusal> {
         self.ensure_service(WORKFLOW).await?;
+        let output = format!("restate/workflow/{}", workflow_path(id, "output")?);
+        self.shown(&format!("workflow `{id}`"), &output, || self.looked_up(id)).await
+    }
+
+    /// What SQL shows of a workflow, if anything.
+    async fn looked_up(&self, id: &str) -> Result<Option<Found>, Refusal> {
         let sql = format!(
             "select {COLUMNS} from sys_invocation where target_service_name = '{WORKFLOW}' \
              and target_handler_name = '{RUN}' and target_service_key = {} order by created_at desc limit 1",
@@ -44,14 +50,14 @@ impl RestateBackend {
         let row: Option<Invocation> = self.rows(&sql).await?.into_iter().next();
         let state = self.admin.state(WORKFLOW, id).await?;
         if row.is_none() && state.0.is_empty() {
-            return Err(Refusal::not_found(format!("workflow `{id}`")));
+            return Ok(None);
         }
         let input = match &row {
             Some(row) => self.input_of(&row.id).await?,
             None => None,
         };
         let workflow = read::workflow(id, row.as_ref(), &state, input.as_ref(), self.now());
-        Ok(Found { row, state, workflow })
+        Ok(Some(Found { row, state, workflow }))
     }
 
     async fn list_workflows(&self, filter: WorkflowFilter) -> Result<WorkflowList, Refusal> {
@@ -125,6 +131,7 @@ impl RestateBackend {
             .map_err(|error| Refusal::new(ErrorCode::UnknownError, format!("cannot write the workflow: {error}")))?;
         // A workflow's id is its key: Restate runs it once, and a repeated submission is harmless.
         let sent = self.send(&workflow_path(&id, "run/send")?, &body, None).await?;
+        let mut status = WorkflowStatus::Executing;
         if sent.is_repeated() {
             let first = self.input_of(&sent.invocation_id).await?;
             let first = first.and_then(|first| serde_json::from_value::<WorkflowRequest>(first).ok());
@@ -133,12 +140,8 @@ impl RestateBackend {
                 let words = format!("the id `{id}` stands for a workflow with other content");
                 return Err(Refusal::new(ErrorCode::DuplicateError, words));
             }
+            status = self.look_up(&id).await?.workflow.status;
         }
-        let status = match self.look_up(&id).await {
-            Ok(found) => found.workflow.status,
-            Err(refusal) if refusal.code == ErrorCode::NotFound => WorkflowStatus::Executing,
-            Err(refusal) => return Err(refusal),
-        };
         Ok(WorkflowAccepted { workflow_id: id, status, duplicate: sent.is_repeated(), audit_id: None })
     }
 

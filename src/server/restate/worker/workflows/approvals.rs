@@ -9,20 +9,10 @@ use serde_json::{Value, json};
 use super::Run;
 use crate::engine::workflow::Step;
 use crate::server::native::ask;
-use crate::server::restate::contract::{APPROVAL, EXPIRED, is_approval, promise_of};
+use crate::server::restate::contract::{APPROVAL, Decision, EXPIRED, is_approval, promise_of};
 use crate::server::restate::worker::deed::CANCELLED;
 use crate::server::restate::worker::limit::Limit;
 use crate::wire::{ActionRequest, ApprovalCause, Time};
-
-/// A decision, as the contract has it.
-#[derive(Deserialize)]
-struct Decision {
-    approved: bool,
-    #[serde(default)]
-    by: Option<String>,
-    #[serde(default)]
-    reason: Option<String>,
-}
 
 /// What a person is asked.
 #[derive(Serialize, Deserialize)]
