@@ -16,7 +16,7 @@ use opsctl::wire::*;
 use serde_json::json;
 
 use crate::served::{TempDir, output};
-use crate::stub::{Manners, Stub};
+use crate::stub::{LATE, Manners, Stub};
 use crate::world::ada;
 
 /// An id as Restate makes them.
@@ -28,7 +28,8 @@ fn options(admin: Vec<Url>) -> RestateOptions {
 
 async fn backend(stub: &Stub) -> (Arc<dyn Backend>, Server, TempDir) {
     let folder = TempDir::new("engine-stub");
-    let cluster = Cluster::connect(options(vec![stub.url.clone()])).await.expect("a cluster");
+    let options = RestateOptions { ingress: vec![stub.url.clone()], ..options(vec![stub.url.clone()]) };
+    let cluster = Cluster::connect(options).await.expect("a cluster");
     let serve = ServeOptions {
         data_dir: folder.path().join("data"),
         environment: "staging".into(),
@@ -133,6 +134,19 @@ async fn clear(backend: &Arc<dyn Backend>, stub: &Stub, id: &str, leaves: bool) 
     let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(vec![id.into()]) };
     let queues = backend.queues().expect("queues");
     queues.clear(request, &ada()).await.expect("an answer").items.remove(0)
+}
+
+#[tokio::test]
+async fn what_sql_does_not_show_yet_is_not_called_unknown() {
+    let stub = Stub::start(Manners::default()).await;
+    let (backend, _server, _folder) = backend(&stub).await;
+    let workflows = backend.workflows().expect("workflows");
+    let late = workflows.get(LATE).await.expect_err("not shown");
+    assert_eq!(
+        (late.code, late.message),
+        (ErrorCode::ServiceDown, "Restate has workflow `late` and does not show it yet".into())
+    );
+    assert_eq!(workflows.get("nobody's").await.expect_err("unknown").code, ErrorCode::NotFound);
 }
 
 #[tokio::test]

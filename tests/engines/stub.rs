@@ -12,6 +12,9 @@ use opsctl::http::Url;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+/// A workflow that only the ingress knows.
+pub const LATE: &str = "late";
+
 /// How it misbehaves.
 #[derive(Clone, Debug)]
 pub struct Manners {
@@ -79,6 +82,7 @@ impl Stub {
             .route("/query", post(query))
             .route("/internal/invocations_batch_operations/{operation}", post(batch))
             .route("/invocations/{id}/{operation}", patch(async || StatusCode::ACCEPTED))
+            .route("/restate/workflow/Workflow/{id}/output", get(output))
             .with_state(Arc::clone(&inner));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Stub { url, inner }
@@ -132,7 +136,8 @@ async fn services(State(inner): Shared, headers: HeaderMap) -> Response {
     let inner = inner.lock().expect("the stub");
     first(&inner, &headers).unwrap_or_else(|| {
         let named = |name: &str| json!({"name": name, "metadata": {"opsctl.contract": "v1"}});
-        axum::Json(json!({"services": [named("Trello"), named("Gate"), named("Circuit")]})).into_response()
+        axum::Json(json!({"services": [named("Trello"), named("Gate"), named("Circuit"), named("Workflow")]}))
+            .into_response()
     })
 }
 
@@ -180,6 +185,15 @@ async fn set_state(State(inner): Shared, Path(service): Path<String>, axum::Json
         inner.states.insert((service, key), state);
     }
     StatusCode::ACCEPTED.into_response()
+}
+
+/// What the ingress says of a workflow: one that is [`LATE`] goes on, and SQL does not show it.
+async fn output(Path(id): Path<String>) -> StatusCode {
+    match id == LATE {
+        // Restate's own, for what has no output yet.
+        true => StatusCode::from_u16(470).expect("a status"),
+        false => StatusCode::NOT_FOUND,
+    }
 }
 
 async fn batch(State(inner): Shared, Path(operation): Path<String>, axum::Json(body): axum::Json<Value>) -> Response {

@@ -82,8 +82,10 @@ async fn executes(world: &World) {
     assert_eq!((record.platform, record.action_type), (Platform::Trello, ActionType::Create));
     assert!(record.result.is_some_and(|result| result["cardId"].is_string()), "the platform's answer is kept");
     assert_eq!(world.cards("first"), 1);
-    let unknown = queues(world).action("inv_1nobody").await.expect_err("never seen");
-    assert_eq!(unknown.code, ErrorCode::NotFound);
+    for unknown in ["inv_1nobody", "inv_1bTz3BmNHTvS1Nn1TlhLcbNBt1xA63sGqT"] {
+        let refusal = queues(world).action(unknown).await.expect_err("never seen");
+        assert_eq!(refusal.code, ErrorCode::NotFound, "{}", refusal.message);
+    }
     let recent = ActionFilter { limit: 10, ..ActionFilter::default() };
     let recent = queues(world).actions(recent).await.expect("recent actions");
     assert!(recent.actions.iter().any(|action| action.id == sent.id));

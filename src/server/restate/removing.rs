@@ -112,16 +112,7 @@ impl RestateBackend {
         }
         let ids: Vec<String> = ids.into_iter().filter(|id| !ending.held.contains(id)).collect();
         let mut found = self.find_briefly(&ids, held, &tried).await?;
-        // A try that a circuit refuses ends in a moment, and then the item waits again.
-        let mut looks = self.few_looks();
-        while looks.next().await {
-            let running = |row: &&Invocation| row.view() == Some(QueueView::Executing);
-            let running: Vec<String> = found.values().filter(running).map(|row| row.id.clone()).collect();
-            if running.is_empty() {
-                break;
-            }
-            found.extend(self.find_briefly(&running, self.held().await?, &self.tried().await?).await?);
-        }
+        self.wait_for_tries(&mut found).await?;
         let removed = found.values().filter(|row| row.end() == End::Removed).map(|row| row.id.clone());
         let again = self.restarts(&removed.collect::<Vec<_>>()).await?;
         let mut effects = Vec::with_capacity(ids.len());
@@ -147,6 +138,20 @@ impl RestateBackend {
         }
         effects.extend(self.end_all(ending).await?);
         Ok(effects)
+    }
+
+    /// Gives those that are being tried a moment: a try that a circuit refuses ends soon, and then the item waits again.
+    async fn wait_for_tries(&self, found: &mut BTreeMap<String, Invocation>) -> Result<(), Refusal> {
+        let mut looks = self.few_looks();
+        while looks.next().await {
+            let running = |row: &&Invocation| row.view() == Some(QueueView::Executing);
+            let running: Vec<String> = found.values().filter(running).map(|row| row.id.clone()).collect();
+            if running.is_empty() {
+                break;
+            }
+            found.extend(self.find_briefly(&running, self.held().await?, &self.tried().await?).await?);
+        }
+        Ok(())
     }
 
     /// Ends these, which wait, and looks what became of them.
