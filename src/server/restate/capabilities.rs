@@ -59,7 +59,8 @@ pub async fn look(admin: &Admin) -> Result<Seen, Refusal> {
     let version = admin.version().await?;
     check_version(&version.version)?;
     let services = admin.services().await?;
-    admin.query::<Count>("select count(*) as n from sys_invocation_status").await?;
+    // Of every partition, and short however much there is.
+    admin.query::<Count>("select count(*) as n from sys_keyed_service_status").await?;
     let marked = |service: &Service| service.metadata.get(MARK.0).is_some_and(|word| word == MARK.1);
     Ok(Seen {
         version: version.version,
