@@ -1,9 +1,9 @@
 //! Taking items out of the queue. Who may be writing is left alone or says what came of it; nobody else is waited for.
 //!
-//! Everything is cancelled first. Restate answers that once it is in the journal, where each later try finds it before it gets
-//! as far as a write; what is not being tried after that, and never had leave to write, is killed. What is being tried, if
-//! only at a closed gate, is not: its service would go on, and find the gate open a moment later. What had leave is a
-//! worker's to tell.
+//! What a closed gate holds is killed: until the gate opens, which waits for this, no try of it is given leave to write. The
+//! rest is cancelled first. Restate answers that once it is in the journal, where each later try finds it before it gets as far
+//! as a write; what is not being tried after that, and never had leave to write, is killed too. What is being tried, if only at
+//! the gate, is not: its service would go on, and find the gate open a moment later. What had leave is a worker's to tell.
 //!
 //! What was killed is looked at once more: that shows all that came before the kill, while what was seen earlier may have
 //! been a little old, from a node that just took over. Only what still shows no leave is said to be out.
