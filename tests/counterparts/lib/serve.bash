@@ -10,6 +10,8 @@ started=()
 
 finish() {
   for pid in "${started[@]}"; do
+    # What it started itself would live on: strace's.
+    pkill -9 -P "$pid" 2>/dev/null || true
     { kill -9 "$pid" && wait "$pid"; } 2>/dev/null || true
   done
   rm -rf "$work"
