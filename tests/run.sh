@@ -14,7 +14,7 @@ step "build"
 cargo test --quiet --no-run
 
 beside=$(mktemp -d)
-trap 'rm -rf "$beside"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$beside"' EXIT
 # The tests mostly wait; the lints take what they leave of the processors. In a folder of their own, since cargo lets one at a
 # time into a folder.
 nice -n 19 cargo clippy --quiet --all-targets --target-dir "${CARGO_TARGET_DIR:-target}/lints" -- -D warnings \
