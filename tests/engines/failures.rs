@@ -124,13 +124,50 @@ async fn what_a_closed_gate_holds_is_killed_at_once_and_said_to_be_out_only_when
     assert_eq!(stub.changes(), ["kill 1", "kill 1"]);
 }
 
+#[tokio::test]
+async fn what_was_listed_as_held_is_looked_at_again_when_the_gate_was_opened_or_it_was_taken_out() {
+    let stub = Stub::start(Manners::default()).await;
+    let (backend, _server, _folder) = backend(&stub).await;
+    let close = |since: &str| stub.has("Gate", "all", json!({"paused": true, "since": since}));
+    let list = async || {
+        let filter = QueueFilter { view: QueueView::Stuck, platform: None, since: None, older_than: None, limit: None };
+        backend.queues().expect("queues").items(filter).await.expect("a listing").total
+    };
+    close("2026-11-30T01:00:00Z");
+    stub.knows(waiting(WAITS, "backing-off"));
+    assert_eq!(list().await, 1);
+    let looks = stub.looks();
+    assert_eq!(take_out(&backend, WAITS).await.effect, EffectKind::Applied);
+    assert_eq!(stub.looks() - looks, 2, "only at what came of it: all of the part, and this one of it");
+    assert_eq!(take_out(&backend, WAITS).await.effect, EffectKind::AlreadySo);
+    assert_eq!(stub.changes(), ["kill 1"]);
+
+    let other = WAITS.replace("inv_1b", "inv_1c");
+    stub.knows(waiting(&other, "backing-off"));
+    assert_eq!(list().await, 2);
+    close("2026-11-30T01:30:00Z");
+    stub.ends(&other);
+    let item = take_out(&backend, &other).await;
+    assert_eq!((item.effect, item.detail.as_deref()), (EffectKind::Conflict, Some("is done")));
+    assert_eq!(stub.changes(), ["kill 1"], "nothing was sent for what is done");
+}
+
 /// Clears one that waits; it `leaves` when the kill finds it with leave to write.
 async fn clear(backend: &Arc<dyn Backend>, stub: &Stub, id: &str, leaves: bool) -> ItemEffect {
-    stub.knows(json!({
-        "id": id, "target_service_name": "Trello", "target_handler_name": "create", "status": "invoked",
-        "created_at": "2026-11-30T01:51:57.482Z", "journal_size": 2, "journal_commands_size": 2,
-    }));
+    stub.knows(waiting(id, "invoked"));
     stub.be(|manners| manners.leaves = leaves);
+    take_out(backend, id).await
+}
+
+/// A row of an action that waits and sent nothing.
+fn waiting(id: &str, status: &str) -> serde_json::Value {
+    json!({
+        "id": id, "target_service_name": "Trello", "target_handler_name": "create", "status": status,
+        "created_at": "2026-11-30T01:51:57.482Z", "journal_size": 2, "journal_commands_size": 2,
+    })
+}
+
+async fn take_out(backend: &Arc<dyn Backend>, id: &str) -> ItemEffect {
     let request = ClearRequest { stuck_only: false, older_than: None, ids: Some(vec![id.into()]) };
     let queues = backend.queues().expect("queues");
     queues.clear(request, &ada()).await.expect("an answer").items.remove(0)

@@ -18,7 +18,8 @@ use crate::wire::{ChangeAnswer, EffectKind, IdsRequest, ItemEffect, QueueView};
 
 /// Most ids of one batch request; Restate refuses more.
 pub(super) const BATCH: usize = 1000;
-/// Most ids of one query: each goes through all there is, so that many small ones take longer than a few large ones.
+/// Most ids of one query: in `sys_invocation` each goes through all that waits for a try, so that many small ones take longer
+/// than a few large ones.
 pub(super) const LOOKED_AT: usize = 2500;
 /// Requests of one change that are under way at once.
 pub(super) const AT_ONCE: usize = 4;

@@ -19,7 +19,8 @@ pub const COLUMNS: &str = "id, target_service_name, target_handler_name, target_
 
 /// Those of them that an item of the queue is made from: a query over everything takes longer with each column.
 pub const OF_ITEM: &str = "id, target_service_name, target_handler_name, status, created_at, modified_at, completed_at, \
-     running_at, scheduled_start_at, next_retry_at, retry_count, last_failure, completion_failure, invoked_by_target";
+     running_at, scheduled_start_at, next_retry_at, retry_count, last_failure, completion_failure, invoked_by_target, \
+    journal_size, journal_commands_size";
 
 /// Taken out by an operator, in SQL: Restate's own words, and those of its SDKs.
 pub const REMOVED: &str =
@@ -70,6 +71,11 @@ impl Held {
             Some(_) => columns.replacen(" status,", &format!(" {} as status,", self.status()), 1),
             None => columns.to_owned(),
         }
+    }
+
+    /// Whether nothing that is tried from now on has an effect.
+    pub fn is_closed(self, now: Time) -> bool {
+        self.0.is_some_and(|since| since < now)
     }
 
     /// The status of what is being tried since a moment.
@@ -168,6 +174,11 @@ impl Invocation {
     pub fn notifications(&self) -> Option<u64> {
         let (all, commands) = (self.journal_size?, self.journal_commands_size?);
         (commands > 0).then(|| all.saturating_sub(commands))
+    }
+
+    /// Whether it waits for its next try, on its own, and cannot have sent anything.
+    pub fn waits_unsent(&self) -> bool {
+        self.status == "backing-off" && self.invoked_by_target.is_none() && self.notifications() == Some(0)
     }
 
     /// Which view it belongs to; `None` when it succeeded.

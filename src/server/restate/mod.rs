@@ -11,10 +11,12 @@ mod capabilities;
 mod changes;
 mod circuits;
 mod contract;
+mod ending;
 mod gate;
 mod ingress;
 mod invocation;
 mod keys;
+mod listed;
 mod looks;
 mod moving;
 mod queue;
@@ -32,6 +34,7 @@ use std::time::Duration;
 use self::admin::Admin;
 use self::capabilities::{Known, Seen};
 use self::ingress::Ingress;
+use self::listed::Listed;
 use crate::clock::Clock;
 use crate::error::{Fault, Kind};
 use crate::http::Url;
@@ -128,6 +131,7 @@ pub struct RestateBackend {
     gate_turn: tokio::sync::Mutex<()>,
     /// Whoever takes out or puts back looks first what is so already: Restate itself would run one again twice.
     queue_turn: tokio::sync::Mutex<()>,
+    listed: Listed,
     /// The newest revision of the gate that was seen.
     gate_seen: AtomicU64,
 }
@@ -158,6 +162,7 @@ impl RestateBackend {
             data_dir: data_dir.to_owned(),
             gate_turn: tokio::sync::Mutex::new(()),
             queue_turn: tokio::sync::Mutex::new(()),
+            listed: Listed::default(),
             gate_seen: AtomicU64::new(0),
         })
     }

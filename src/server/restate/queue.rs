@@ -148,6 +148,10 @@ impl RestateBackend {
         );
         let rows: Vec<Counted> = self.rows(&sql).await?;
         let total = rows.first().map_or(0, |row| row.total).max(rows.len() as u64);
+        if held.is_closed(now) {
+            let unsent = rows.iter().map(|row| &row.row).filter(|row| row.waits_unsent());
+            self.listed.keep(held, now, unsent.map(|row| row.id.clone()).collect());
+        }
         let items: Vec<QueueItem> = rows.iter().filter_map(|row| row.row.item(now)).collect();
         Ok(QueueItems { truncated: (items.len() as u64) < total, items, total })
     }
