@@ -1,5 +1,6 @@
 //! What the services share: the way to the platforms, and the questions that come before each side effect.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,9 +29,9 @@ use crate::wire::{ErrorCode, Time};
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// Longest time a turn is waited for inside a try; what takes longer waits outside, where it can be seen and taken out.
 const TURN_TIME: Duration = Duration::from_secs(3);
-/// Most questions that are under way at once. Each is answered by an invocation of its own: thousands would only wait for
-/// each other, until none has its answer in time.
-const ASKED_AT_ONCE: usize = 64;
+/// Most tries for one platform that take leave at once. Each is answered by invocations of its own: thousands would only wait
+/// for each other, until none has its answer in time.
+const PASS_AT_ONCE: usize = 32;
 
 /// What every service of a worker uses.
 pub(super) struct Hands {
@@ -39,7 +40,7 @@ pub(super) struct Hands {
     pub clock: Clock,
     ingress: Ingress,
     together: Together,
-    asking: Semaphore,
+    passing: BTreeMap<Platform, Semaphore>,
 }
 
 /// What a gate says.
@@ -100,7 +101,7 @@ impl Hands {
             clock,
             ingress: Ingress::new(ingress, token, ANSWER_TIME),
             together: Together::default(),
-            asking: Semaphore::new(ASKED_AT_ONCE),
+            passing: Platform::ALL.iter().map(|platform| (*platform, Semaphore::new(PASS_AT_ONCE))).collect(),
         }
     }
 
@@ -138,6 +139,16 @@ impl Hands {
 
     /// First and alone the gate of everything was asked: thousands may wait at it, and each asks again and again.
     async fn pass_gate(&self, platform: Platform, permit: &Permit) -> HandlerResult<Time> {
+        let places = &self.passing[&platform];
+        let _place = match places.try_acquire() {
+            Ok(place) => Ok(place),
+            Err(_) => {
+                let place = places.acquire().await;
+                // Minutes may have gone by, when thousands were resumed at once.
+                self.gate().await?.open()?;
+                place
+            }
+        };
         let now = || Some(Asked { at: self.clock.now(), went: None });
         let (own, leave) = try_join(
             self.check::<Gated>(GATE, platform.as_str(), || None),
@@ -147,7 +158,7 @@ impl Hands {
         own.open()?;
         let leave = match leave {
             Some(leave) => leave,
-            None => self.ask::<Leave>(CIRCUIT, platform.as_str(), "acquire", now()).await?,
+            None => self.ask::<Leave>(CIRCUIT, platform, "acquire", None).await?,
         };
         if !leave.granted {
             let until = leave.until.map(|at| format!(" until {at}")).unwrap_or_default();
@@ -165,8 +176,7 @@ impl Hands {
     async fn turn(&self, platform: Platform) -> HandlerResult<()> {
         let started = tokio::time::Instant::now();
         loop {
-            let asked = Some(Asked { at: self.clock.now(), went: None });
-            let Some(until) = self.ask::<Option<Time>>(RATE_LIMIT, platform.as_str(), "take", asked).await? else {
+            let Some(until) = self.ask::<Option<Time>>(RATE_LIMIT, platform, "take", None).await? else {
                 return Ok(());
             };
             let wait = until.since(self.clock.now());
@@ -183,8 +193,7 @@ impl Hands {
         if !probe && went != Went::Badly {
             return Ok(());
         }
-        let asked = Some(Asked { at: self.clock.now(), went: Some(went) });
-        self.ask::<Value>(CIRCUIT, platform.as_str(), "record", asked).await.map(drop)
+        self.ask::<Value>(CIRCUIT, platform, "record", Some(went)).await.map(drop)
     }
 
     /// Makes a call that was let through, and tells its circuit.
@@ -223,17 +232,16 @@ impl Hands {
         understood(&path, answer)
     }
 
-    /// Tells an object something, or takes something from it.
+    /// Tells a platform's object something, or takes something from it.
     async fn ask<T: DeserializeOwned>(
         &self,
         object: &str,
-        key: &str,
+        platform: Platform,
         handler: &str,
-        asked: Option<Asked>,
+        went: Option<Went>,
     ) -> HandlerResult<T> {
-        let path = format!("{object}/{key}/{handler}");
-        let _place = self.asking.acquire().await;
-        understood(&path, self.answer(&path, asked).await)
+        let path = format!("{object}/{platform}/{handler}");
+        understood(&path, self.answer(&path, Some(Asked { at: self.clock.now(), went })).await)
     }
 
     /// Asks an object through the ingress: from inside a step there is no other way.
@@ -283,4 +291,71 @@ pub(super) fn terminal(error: &PlatformError) -> TerminalError {
         _ => 500,
     });
     TerminalError::new_with_code(code, says(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::Router;
+    use axum::extract::{Path, State};
+    use futures_util::future::join_all;
+    use serde_json::json;
+
+    use super::*;
+    use crate::platforms::Endpoints;
+    use crate::server::native::credentials;
+
+    /// Objects that let everything through, until the gate is closed: when the first turns were taken, of which each waits
+    /// until then.
+    #[derive(Default)]
+    struct Objects {
+        paused: AtomicBool,
+        turns: Mutex<usize>,
+    }
+
+    async fn answer(State(objects): State<Arc<Objects>>, Path((object, key)): Path<(String, String)>) -> String {
+        match (object.as_str(), key.as_str()) {
+            (GATE, ALL) => json!({"paused": objects.paused.load(Ordering::Relaxed), "reason": "too much"}).to_string(),
+            (GATE, _) => json!({"paused": false}).to_string(),
+            (CIRCUIT, _) => json!({"granted": true}).to_string(),
+            _ => {
+                *objects.turns.lock().unwrap() += 1;
+                while !objects.paused.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Value::Null.to_string()
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pause_holds_what_still_waits_for_its_turn() {
+        let objects = Arc::new(Objects::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let routes = ["check", "take"].map(|handler| format!("/{{object}}/{{key}}/{handler}"));
+        let router = routes.iter().fold(Router::new(), |router, path| router.route(path, axum::routing::post(answer)));
+        let router = router.with_state(objects.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let (settings, clock) = (Arc::new(Effective::default()), Clock::system());
+        let clients = Clients::new(Endpoints::default(), credentials(&settings), clock.clone());
+        let hands = Hands::new(clients, settings, clock, vec![url], None);
+
+        let tries = join_all((0..PASS_AT_ONCE + 10).map(|_| async {
+            let permit = Permit::default();
+            hands.pass(Platform::Trello, &permit).await.map_err(|error| format!("{error:?}"))
+        }));
+        let close = async {
+            while *objects.turns.lock().unwrap() < PASS_AT_ONCE {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            objects.paused.store(true, Ordering::Relaxed);
+        };
+        let (passed, ()) = futures_util::future::join(tries, close).await;
+        let held: Vec<&String> = passed.iter().filter_map(|passed| passed.as_ref().err()).collect();
+        assert_eq!((passed.len() - held.len(), held.len()), (PASS_AT_ONCE, 10));
+        assert!(held.iter().all(|words| words.contains(HELD) && words.contains("too much")), "{held:?}");
+        assert_eq!(*objects.turns.lock().unwrap(), PASS_AT_ONCE, "no turn is taken for what is held");
+    }
 }
