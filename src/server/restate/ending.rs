@@ -177,22 +177,15 @@ fn became(now: Option<&Invocation>, was_scheduled: bool) -> Option<(EffectKind, 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
 
-    fn row(extra: serde_json::Value) -> Invocation {
-        let mut row = json!({
-            "id": "inv_1", "target_service_name": "Trello", "target_handler_name": "create", "status": "backing-off",
-            "created_at": "2026-11-30T01:51:57.482Z",
-        });
-        row.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        serde_json::from_value(row).unwrap()
-    }
+    use super::super::invocation::tests::row;
+    use super::*;
 
     #[test]
     fn what_a_cancelled_item_became_is_not_taken_for_its_removal() {
         let kind = |extra| became(Some(&row(extra)), false).map(|(kind, _)| kind);
-        assert_eq!(kind(json!({})), None, "it goes on");
+        assert_eq!(kind(json!({"status": "backing-off"})), None, "it goes on");
         let cancelled = json!({"status": "completed", "completion_failure": "[409] Cancelled"});
         assert_eq!(kind(cancelled), Some(EffectKind::Applied));
         assert_eq!(kind(json!({"status": "completed"})), Some(EffectKind::Conflict));

@@ -341,11 +341,12 @@ pub fn failure(text: &str) -> ActionError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use serde_json::json;
 
-    fn row(extra: Value) -> Invocation {
+    /// One that runs, with these columns instead or beside.
+    pub fn row(extra: Value) -> Invocation {
         let mut row = json!({
             "id": "inv_1", "target_service_name": "Notion", "target_handler_name": "create", "status": "running",
             "created_at": "2026-11-30T01:51:57.482Z",

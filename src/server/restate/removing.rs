@@ -208,26 +208,22 @@ fn not_removable(row: &Invocation, scheduled: bool) -> Option<(EffectKind, Optio
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
 
-    fn row(extra: serde_json::Value) -> Invocation {
-        let mut row = json!({
-            "id": "inv_1", "target_service_name": "Trello", "target_handler_name": "create", "status": "backing-off",
-            "created_at": "2026-11-30T01:51:57.482Z",
-        });
-        row.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        serde_json::from_value(row).unwrap()
-    }
+    use super::super::invocation::tests::row;
+    use super::*;
 
     #[test]
     fn only_what_waits_for_itself_is_taken_out() {
         let kind = |extra, scheduled| not_removable(&row(extra), scheduled).map(|(kind, _)| kind);
-        assert_eq!(kind(json!({}), false), None);
+        assert_eq!(kind(json!({"status": "backing-off"}), false), None);
         assert_eq!(kind(json!({"status": "running"}), false), Some(EffectKind::Conflict));
         assert_eq!(kind(json!({"status": "paused"}), false), Some(EffectKind::Conflict));
         assert_eq!(kind(json!({"status": "completed"}), false), Some(EffectKind::Conflict));
-        assert_eq!(kind(json!({"invoked_by_target": "Workflow/w/run"}), false), Some(EffectKind::Conflict));
+        assert_eq!(
+            kind(json!({"status": "backing-off", "invoked_by_target": "Workflow/w/run"}), false),
+            Some(EffectKind::Conflict)
+        );
         assert_eq!(kind(json!({"status": "scheduled"}), false), Some(EffectKind::Refused));
         assert_eq!(kind(json!({"status": "scheduled"}), true), None);
         let cancelled = json!({"status": "completed", "completion_failure": "[409] Cancelled"});

@@ -27,7 +27,7 @@ use crate::wire::{ErrorCode, Time};
 
 /// Longest time for an answer of an object; it may wait for others.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
-/// Longest time a turn is waited for inside a try; what takes longer waits outside, where it can be seen and taken out.
+/// Longest time a try that has its place waits for the limit; what takes longer waits outside, where it can be taken out.
 const TURN_TIME: Duration = Duration::from_secs(3);
 /// Most tries for one platform that take leave at once. Each is answered by invocations of its own: thousands would only wait
 /// for each other, until none has its answer in time.
@@ -149,10 +149,11 @@ impl Hands {
                 place
             }
         };
-        let now = || Some(Asked { at: self.clock.now(), went: None });
         let (own, leave) = try_join(
             self.check::<Gated>(GATE, platform.as_str(), || None),
-            self.check::<Option<Leave>>(CIRCUIT, platform.as_str(), now),
+            self.check::<Option<Leave>>(CIRCUIT, platform.as_str(), || {
+                Some(Asked { at: self.clock.now(), went: None })
+            }),
         )
         .await?;
         own.open()?;
@@ -295,7 +296,7 @@ pub(super) fn terminal(error: &PlatformError) -> TerminalError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
 
     use axum::Router;
     use axum::extract::{Path, State};
@@ -311,7 +312,7 @@ mod tests {
     #[derive(Default)]
     struct Objects {
         paused: AtomicBool,
-        turns: Mutex<usize>,
+        turns: AtomicUsize,
     }
 
     async fn answer(State(objects): State<Arc<Objects>>, Path((object, key)): Path<(String, String)>) -> String {
@@ -320,7 +321,7 @@ mod tests {
             (GATE, _) => json!({"paused": false}).to_string(),
             (CIRCUIT, _) => json!({"granted": true}).to_string(),
             _ => {
-                *objects.turns.lock().unwrap() += 1;
+                objects.turns.fetch_add(1, Ordering::Relaxed);
                 while !objects.paused.load(Ordering::Relaxed) {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
@@ -347,7 +348,7 @@ mod tests {
             hands.pass(Platform::Trello, &permit).await.map_err(|error| format!("{error:?}"))
         }));
         let close = async {
-            while *objects.turns.lock().unwrap() < PASS_AT_ONCE {
+            while objects.turns.load(Ordering::Relaxed) < PASS_AT_ONCE {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             objects.paused.store(true, Ordering::Relaxed);
@@ -356,6 +357,6 @@ mod tests {
         let held: Vec<&String> = passed.iter().filter_map(|passed| passed.as_ref().err()).collect();
         assert_eq!((passed.len() - held.len(), held.len()), (PASS_AT_ONCE, 10));
         assert!(held.iter().all(|words| words.contains(HELD) && words.contains("too much")), "{held:?}");
-        assert_eq!(*objects.turns.lock().unwrap(), PASS_AT_ONCE, "no turn is taken for what is held");
+        assert_eq!(objects.turns.load(Ordering::Relaxed), PASS_AT_ONCE, "no turn is taken for what is held");
     }
 }
