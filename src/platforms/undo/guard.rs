@@ -66,6 +66,11 @@ pub fn names(fields: &[Field]) -> String {
     listed(fields.iter().map(|f| f.name.clone()))
 }
 
+/// What fields hold that should be as they were before, the first few.
+pub fn held(fields: &[Field]) -> String {
+    strangers(fields.iter().filter(|f| !f.is_back)).unwrap_or_default()
+}
+
 fn strangers<'a>(fields: impl Iterator<Item = &'a Field>) -> Option<String> {
     let said: Vec<String> = fields.map(|f| format!("{} is {}", f.name, f.now)).collect();
     (!said.is_empty()).then(|| listed(said.into_iter()))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::fields::Data;
 use super::super::session::{Ask, Session};
 use super::super::sheets::{column, rows_written, spreadsheet, tab, target};
-use super::guard::{Field, Verdict, confirm, judge, names, seen, shown};
+use super::guard::{Field, Verdict, confirm, held, judge, names, seen, shown};
 use super::typed::{entered, holds, same_value};
 use super::{Done, PlatformError, Seen, UndoPlan, Undone, Way, if_there};
 use crate::http::Method;
@@ -240,7 +240,8 @@ pub async fn undo(session: &Session, done: &Done, force: bool) -> Result<Undone,
         && let Some(row) = moved(&cells)
     {
         let row = area.row + row + 1;
-        return Ok(Undone::ChangedSince(format!("row {row} holds nothing of what was appended: the rows have moved")));
+        let now = held(&split(cells).1);
+        return Ok(Undone::ChangedSince(format!("row {row} is another, or the rows have moved: {now}")));
     }
     let (cells, fields) = split(cells);
     let places = match judge(&fields, force) {
@@ -258,8 +259,15 @@ pub async fn undo(session: &Session, done: &Done, force: bool) -> Result<Undone,
         Ask::write("spreadsheets.batchUpdate", Method::POST, url, json!({"requests": requests}))
     };
     session.ask(ask).await?;
-    let (_, fields) = split(written(done, &Area::read(session, id, range).await?));
-    Ok(confirm(range, &fields))
+    let cells = written(done, &Area::read(session, id, range).await?);
+    let is_taken = is_appended(done) && !stands(&cells);
+    let (_, fields) = split(cells);
+    Ok(match confirm(range, &fields) {
+        Undone::StillStands(_) if is_taken => {
+            Undone::Confirmed(format!("{range} was blanked, and written to since: {}", held(&fields)))
+        }
+        said => said,
+    })
 }
 
 fn split(cells: Vec<Cell>) -> (Vec<(usize, usize, Value)>, Vec<Field>) {
@@ -274,13 +282,23 @@ fn put_back(area: &Area, (row, column, was): &(usize, usize, Value)) -> Value {
     }})
 }
 
-/// A row of which nothing is left although several cells were written: it is somebody else's, and is never blanked.
+/// A row of which less than half is left although several cells were written: it is somebody else's, and is never
+/// blanked. Rows of one kind have cells in common.
 fn moved(cells: &[Cell]) -> Option<usize> {
-    let strange = |cell: &&Cell| !cell.field.is_ours && !cell.field.is_back;
-    cells.chunk_by(|a, b| a.row == b.row).find_map(|row| {
-        let sent: Vec<&Cell> = row.iter().filter(|c| !c.left_out).collect();
-        (sent.len() > 1 && sent.iter().all(strange)).then(|| row[0].row)
-    })
+    let strange = |cell: &&&Cell| !cell.field.is_ours && !cell.field.is_back;
+    let is_another = |sent: &Vec<&Cell>| sent.len() > 1 && 2 * sent.iter().filter(strange).count() > sent.len();
+    rows_sent(cells).find(is_another).map(|sent| sent[0].row)
+}
+
+/// Whether a row is still all that was appended. The next append takes a row that was blanked, and may have a cell or
+/// two in common with it.
+fn stands(cells: &[Cell]) -> bool {
+    rows_sent(cells).any(|sent| !sent.is_empty() && sent.iter().all(|cell| cell.field.is_ours))
+}
+
+/// What was sent for each row.
+fn rows_sent(cells: &[Cell]) -> impl Iterator<Item = Vec<&Cell>> {
+    cells.chunk_by(|a, b| a.row == b.row).map(|row| row.iter().filter(|cell| !cell.left_out).collect())
 }
 
 pub async fn inspect(session: &Session, done: &Done) -> Result<Seen, PlatformError> {
@@ -308,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_a_trace_is_somebody_elses() {
+    fn a_row_with_little_of_ours_is_somebody_elses() {
         let cell = |row, is_ours, is_back| Cell {
             row,
             column: 0,
@@ -319,5 +337,7 @@ mod tests {
         assert_eq!(moved(&[cell(0, true, false), cell(0, false, false)]), None);
         assert_eq!(moved(&[cell(0, true, false), cell(1, false, false), cell(1, false, false)]), Some(1));
         assert_eq!(moved(&[cell(0, false, false)]), None);
+        assert_eq!(moved(&[cell(0, false, false), cell(0, true, false), cell(0, false, false)]), Some(0));
+        assert_eq!(moved(&[cell(0, true, false), cell(0, true, false), cell(0, false, false)]), None);
     }
 }

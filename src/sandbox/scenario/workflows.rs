@@ -299,12 +299,18 @@ pub(super) async fn mend(ground: &Ground) -> anyhow::Result<Vec<String>> {
             WorkflowStatus::RollbackFailed => {
                 let request = RollbackRequest { mode: RollbackMode::Retry };
                 let _: Value = ground.admin.post(&format!("{path}/rollback"), &request).await?;
-                until(&format!("{id} is not rolled back"), || async {
+                let ended = until(&format!("{id} is not rolled back"), || async {
                     let workflow: Workflow = ground.admin.get(&path).await?;
-                    Ok((workflow.status == WorkflowStatus::RolledBack).then_some(()))
+                    Ok((workflow.status != WorkflowStatus::RollingBack).then_some(workflow))
                 })
                 .await?;
-                facts.push(format!("{id} is rolled back"));
+                if ended.status == WorkflowStatus::RolledBack {
+                    facts.push(format!("{id} is rolled back"));
+                } else {
+                    let why = ended.error.unwrap_or_else(|| ended.status.to_string());
+                    let _: Value = ground.admin.post(&format!("{path}/resolve"), &json!({ "comment": why })).await?;
+                    facts.push(format!("{id} is marked as resolved, it cannot be rolled back: {why}"));
+                }
             }
             WorkflowStatus::Executing if waits => {
                 let _: Value = ground.admin.post(&format!("{path}/complete"), &json!({})).await?;

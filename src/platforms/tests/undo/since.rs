@@ -85,6 +85,29 @@ async fn appended_rows_that_changed_are_left_alone_unless_a_trace_is_there() {
 }
 
 #[tokio::test]
+async fn a_blanked_row_that_the_next_append_takes_is_undone() {
+    let ground = Ground::start().await;
+    let rows = |number: u32| json!({"range": "Log", "values": [[format!("wf-{number}"), "step"]]});
+    let done = ground.act(Platform::Sheets, ActionType::Create, rows(1)).await;
+    let before = ground.writes(Platform::Sheets);
+    // It is done at once, and answered when the row is taken.
+    let slow = FaultSpec::from(Fault::Slow { ms: 1000 }).times(1).only("values.clear");
+    ground.sims.fault(Platform::Sheets, slow).unwrap();
+    let append = async {
+        while ground.writes(Platform::Sheets) == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        ground.run(Platform::Sheets, ActionType::Create, rows(2)).await
+    };
+    let (undone, other) = tokio::join!(ground.undo(&done, false), append);
+    assert_eq!(other["updatedRange"], done.result["updatedRange"]);
+    assert!(matches!(&undone, Undone::Confirmed(how) if how.contains("`wf-2`")), "{undone:?}");
+    let read = json!({"range": done.result["updatedRange"]});
+    let read = ground.run(Platform::Sheets, ActionType::Query, read).await;
+    assert_eq!(read["values"], json!([["wf-2", "step"]]));
+}
+
+#[tokio::test]
 async fn a_folder_is_trashed_only_while_it_is_empty() {
     let ground = Ground::start().await;
     let folder = ground.act(Platform::Drive, ActionType::Create, json!({"name": "F", "mimeType": drive::FOLDER})).await;

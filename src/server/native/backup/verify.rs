@@ -43,11 +43,8 @@ fn check(backup: &Kept, scratch: &Path, progress: &Progress, lines: &mut Lines) 
     let copied = copy_file(&backup.path.join(store::FILE), &restored);
     let copied = copied.map_err(|error| unwritten_io(scratch, &error))?;
     lines.add("scratch restore", true, format!("{copied} bytes"));
-    let opened = (|| {
-        store::ensure_whole(&restored)?;
-        Ok::<_, StoreError>(Connection::open(&restored)?)
-    })();
-    let mut conn = match opened {
+    let opened = store::ensure_whole(&restored).and_then(|()| Ok(Connection::open(&restored)?));
+    let mut conn = match roomy(opened, scratch)? {
         Ok(conn) => conn,
         Err(error) => {
             lines.add("integrity", false, error.to_string());
@@ -55,23 +52,30 @@ fn check(backup: &Kept, scratch: &Path, progress: &Progress, lines: &mut Lines) 
         }
     };
     progress.at("integrity", 0, 0);
-    let verdict = integrity(&conn);
+    let verdict = roomy(integrity(&conn), scratch)?;
     lines.add_result("integrity", verdict.map(|verdict| (verdict == "ok", format!("integrity_check: {verdict}"))));
     progress.at("rows", 0, 0);
-    lines.add_result("rows", snapshot::rows(&conn).map(|rows| differences(&manifest.rows, &rows)));
+    let rows = roomy(snapshot::rows(&conn), scratch)?;
+    lines.add_result("rows", rows.map(|rows| differences(&manifest.rows, &rows)));
     if !lines.all_ok() {
         return Ok(None);
     }
-    let migrated = match store::prepare(&mut conn).and_then(|()| snapshot::single_file(&conn)) {
-        Err(StoreError::Full(why)) => return Err(no_room(scratch, &why)),
-        migrated => migrated,
-    };
+    let migrated = store::prepare(&mut conn).and_then(|()| snapshot::single_file(&conn));
+    let migrated = roomy(migrated, scratch)?;
     let words = match manifest.schema_version == known {
         true => format!("opens, schema {known}"),
         false => format!("opens, schema {} becomes {known}", manifest.schema_version),
     };
     lines.add_result("start", migrated.map(|()| (true, words)));
     Ok(Some(restored))
+}
+
+/// What a step on the restored store gave; that the scratch folder has no room ends the look.
+fn roomy<T>(given: Result<T, StoreError>, scratch: &Path) -> Result<Result<T, StoreError>, Refusal> {
+    match given {
+        Err(StoreError::Full(why)) => Err(no_room(scratch, &why)),
+        given => Ok(given),
+    }
 }
 
 /// Every file the manifest names, with its size and hash.

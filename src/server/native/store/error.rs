@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use rusqlite::ErrorCode as Sql;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 use crate::server::backend::Refusal;
 use crate::wire::{ErrorCode, Time};
@@ -88,10 +89,13 @@ impl std::error::Error for StoreError {}
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         match error.sqlite_error_code() {
             Some(Sql::DatabaseCorrupt | Sql::NotADatabase) => StoreError::Corrupt(text),
             Some(Sql::ReadOnly | Sql::PermissionDenied) => StoreError::ReadOnly(text),
             Some(Sql::DiskFull) => StoreError::Full(text),
+            // The log's index cannot grow: https://www.sqlite.org/rescode.html#ioerr_shmsize
+            Some(Sql::SystemIoFailure) if extended == Some(SQLITE_IOERR_SHMSIZE) => StoreError::Full(text),
             Some(Sql::SystemIoFailure | Sql::CannotOpen) => StoreError::Io(text),
             _ => StoreError::Other(text),
         }
@@ -108,5 +112,20 @@ impl From<StoreError> for Refusal {
                 refusal
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_index_that_cannot_grow_is_a_full_disk() {
+        let failed = |code| {
+            let error = rusqlite::ffi::Error::new(code);
+            StoreError::from(rusqlite::Error::SqliteFailure(error, Some("disk I/O error".into())))
+        };
+        assert!(matches!(failed(SQLITE_IOERR_SHMSIZE), StoreError::Full(_)));
+        assert!(matches!(failed(rusqlite::ffi::SQLITE_IOERR_READ), StoreError::Io(_)));
     }
 }
