@@ -14,22 +14,30 @@ use crate::store_faults::SmallDisk;
 
 /// Ends what does not end by itself; nothing is measured against it.
 const WATCHDOG: Duration = Duration::from_secs(60);
-/// Rounds in which the disk has to get full in the middle at least once.
+/// Rounds in which the disk has to get full in the middle at least once, and how often is enough.
 const ROUNDS: usize = 80;
+const ENOUGH: usize = 12;
+/// A job in which the disk never gets full by then is not one that it could spoil.
+const LATEST: Duration = Duration::from_millis(500);
 /// Items in the queue, and the size of each.
 const ITEMS: usize = 400;
 const SIZE: usize = 20_000;
+/// Room beside the copies of the store, in bytes: a little more than a backup wants to leave free.
+const SPARE: u64 = 2 << 20;
 
-/// Takes all the room of a disk until it is dropped.
+/// Takes room of a disk until it is dropped.
 struct Ballast(PathBuf);
 
 impl Ballast {
-    fn fill(disk: &Path) -> Ballast {
-        let path = disk.join("ballast");
+    /// Takes all but so many bytes.
+    fn leaving(room: u64, disk: &Path, name: &str) -> Ballast {
+        let path = disk.join(name);
         let mut file = fs::File::create(&path).expect("a file");
         let block = vec![1; 1 << 16];
         while file.write_all(&block).is_ok() {}
         while file.write_all(&block[..512]).is_ok() {}
+        let taken = file.metadata().expect("its size").len();
+        file.set_len(taken.saturating_sub(room)).expect("less of it");
         Ballast(path)
     }
 }
@@ -53,22 +61,36 @@ async fn ended(launch: &Launch, job: &Value) -> Value {
     }
 }
 
-/// Starts a job and lets the disk get full at some moment of it. Gives why it failed, if it did, and whether that was
-/// the first look at the room.
-async fn filled_up(launch: &Launch, disk: &Path, path: &str, body: &Value, within: u64) -> Option<(String, bool)> {
+/// What a job came to whose disk got full.
+enum Came {
+    Done,
+    /// The first look at the room failed it.
+    Refused,
+    FailedInTheMiddle,
+}
+
+/// Starts a job on a disk that has little more room than it needs, and takes that too after a while.
+async fn filled_up(launch: &Launch, disk: &Path, path: &str, body: &Value, room: u64, after: Duration) -> Came {
+    // The less there is to take, the sooner it is taken.
+    let most = Ballast::leaving(room, disk, "most");
     let job = launch.post(path, body).await;
     assert_eq!(job.status, 202, "{job:?}");
-    tokio::time::sleep(Duration::from_micros(fastrand::u64(0..within))).await;
-    let ballast = Ballast::fill(disk);
+    tokio::time::sleep(after).await;
+    let rest = Ballast::leaving(0, disk, "rest");
     let job = ended(launch, &job.body).await;
     // It goes on answering, and taking once there is room.
     assert!(launch.queued().await >= ITEMS);
-    drop(ballast);
-    let message = job["error"]["message"].as_str()?.to_owned();
+    drop((most, rest));
+    let Some(message) = job["error"]["message"].as_str() else { return Came::Done };
     assert_eq!(job["error"]["code"], "QUOTA_EXCEEDED", "{job}");
     assert!(message.contains("no room"), "{message}");
-    let first_look = message.contains("bytes, and");
-    Some((message, first_look))
+    if message.contains("bytes, and") { Came::Refused } else { Came::FailedInTheMiddle }
+}
+
+/// Bytes of the store with its log.
+fn store_size(launch: &Launch) -> u64 {
+    let size = |name| fs::metadata(launch.data_dir.join(name)).map(|meta| meta.len());
+    size("orchestrator.db").expect("a store") + size("orchestrator.db-wal").unwrap_or(0)
 }
 
 fn leftovers(launch: &Launch) -> Vec<String> {
@@ -103,18 +125,27 @@ async fn a_disk_that_gets_full_spoils_no_backup_and_no_store() {
     let (create, verify) = ("/admin/v1/backups".to_owned(), format!("/admin/v1/backups/{good}/verify"));
     let restore = format!("/admin/v1/backups/{good}/restore");
     let jobs = [
-        ("backup", create, json!({})),
-        ("verification", verify, json!({})),
-        ("restore", restore, json!({ "scope": "everything" })),
+        ("backup", create, json!({}), 1),
+        ("verification", verify, json!({}), 1),
+        ("restore", restore, json!({ "scope": "everything" }), 3),
     ];
-    for (what, path, body) in jobs {
+    for (what, path, body, copies) in jobs {
         let (mut in_the_middle, mut refused, mut done) = (0, 0, 0);
-        for round in 0..ROUNDS {
-            let within = 1000 * (round as u64 % 40 + 1);
-            match filled_up(&launch, &disk.0, &path, &body, within).await {
-                None => done += 1,
-                Some((_, true)) => refused += 1,
-                Some((_, false)) => in_the_middle += 1,
+        // How long a job takes depends on the machine: later after a refusal, sooner after it was done.
+        let mut within = Duration::from_millis(10);
+        for _ in 0..ROUNDS {
+            let room = store_size(&launch) * copies + SPARE;
+            let after = within.mul_f64(fastrand::f64());
+            match filled_up(&launch, &disk.0, &path, &body, room, after).await {
+                Came::Done => {
+                    done += 1;
+                    within = within.mul_f64(0.7);
+                }
+                Came::Refused => {
+                    refused += 1;
+                    within = within.mul_f64(1.3).min(LATEST);
+                }
+                Came::FailedInTheMiddle => in_the_middle += 1,
             }
             assert_eq!(leftovers(&launch), Vec::<String>::new(), "{what}: half of it is left");
             for id in names(&launch.data_dir.join("backups")) {
@@ -123,7 +154,7 @@ async fn a_disk_that_gets_full_spoils_no_backup_and_no_store() {
                     fs::remove_dir_all(launch.data_dir.join("backups").join(id)).expect("a backup");
                 }
             }
-            if in_the_middle >= 3 {
+            if in_the_middle == ENOUGH {
                 break;
             }
         }
