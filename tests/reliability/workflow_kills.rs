@@ -109,7 +109,7 @@ fn workflow(n: usize) -> (String, String) {
          "data": {"name": name("card"), "desc": "$file.fileId"}},
         {"id": "page", "type": "create", "platform": "notion", "dependsOn": together, "data": {"title": name("page")}},
         {"id": "row", "type": "create", "platform": "sheets", "dependsOn": together,
-         "data": {"values": [[name("row"), "x"]]}},
+         "data": {"values": [[name("row"), id]]}},
         last
     ]);
     steps[4]["dependsOn"] = json!(["file", "card", "page", "row"]);

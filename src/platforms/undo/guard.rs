@@ -23,6 +23,13 @@ pub struct Field {
     pub now: String,
 }
 
+impl Field {
+    /// Whether somebody else wrote what it holds.
+    pub fn is_strange(&self) -> bool {
+        !self.is_back && !self.is_ours
+    }
+}
+
 /// What is to be done about the fields.
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
@@ -43,8 +50,7 @@ pub fn judge(fields: &[Field], force: bool) -> Verdict {
     }
     match force {
         true => Verdict::PutBack(open),
-        false => strangers(fields.iter().filter(|f| !f.is_back && !f.is_ours))
-            .map_or(Verdict::PutBack(open), Verdict::Changed),
+        false => strangers(fields.iter().filter(|f| f.is_strange())).map_or(Verdict::PutBack(open), Verdict::Changed),
     }
 }
 
