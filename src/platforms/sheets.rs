@@ -123,7 +123,7 @@ async fn query(session: &Session, data: &Data<'_>) -> Result<CallOutcome, Platfo
 }
 
 /// The whole tab of a range, so that row numbers are the sheet's.
-pub(super) fn whole_tab(range: &str) -> String {
+fn whole_tab(range: &str) -> String {
     tab(range).map_or_else(|| "A:ZZ".to_string(), str::to_string)
 }
 

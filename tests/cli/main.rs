@@ -18,6 +18,8 @@ mod moving;
 mod oddities;
 mod orchestrator;
 mod outage;
+#[path = "../served/port.rs"]
+mod port;
 mod runbook;
 mod schedule;
 mod secrets;

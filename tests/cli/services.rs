@@ -4,20 +4,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::port;
 use crate::service::Service;
 use crate::world::{Done, Run, World};
 
 /// Without any key no executor runs.
 const KEY: &str = "ntn_of_an_executor_that_runs";
 
-/// A port nobody listens on.
-fn dead_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A world whose orchestrator is not there, with these services.
 fn world(services: &str) -> World {
-    World::configured(&format!("[contexts.local]\nurl = \"http://127.0.0.1:{}\"\n{services}", dead_port()))
+    World::configured(&format!("[contexts.local]\nurl = \"http://127.0.0.1:{}\"\n{services}", port::free()))
 }
 
 /// A world with an orchestrator, and these services beside it.
@@ -99,7 +95,7 @@ impl Drop for Unit<'_> {
 
 #[test]
 fn a_dead_orchestrator_is_started_through_its_unit_and_its_parts_come_up_with_it() {
-    let port = dead_port();
+    let port = port::free();
     let world = World::configured(&format!(
         "[contexts.local]\nurl = \"http://127.0.0.1:{port}\"\n[contexts.local.services.orchestrator]\nunit = \
          \"opsctl.service\"\nstable = \"100ms\"\n"

@@ -39,7 +39,7 @@ fn an_answer_is_read() {
 
 #[test]
 fn a_dead_port_is_unreachable() {
-    queue_status(&format!("http://127.0.0.1:{}", stub::dead_port())).run().fails(7, "connection refused");
+    queue_status(&format!("http://127.0.0.1:{}", served::port::free())).run().fails(7, "connection refused");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_wrong_certificate_ends_before_the_token_is_sent() {
 
 #[test]
 fn an_error_is_one_json_object_when_asked_for() {
-    let url = format!("http://127.0.0.1:{}", stub::dead_port());
+    let url = format!("http://127.0.0.1:{}", served::port::free());
     let ended = Opsctl::new(&url, &["queue", "status", "-o", "json"]).run();
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(7), ""));
     let error: serde_json::Value = serde_json::from_str(&ended.stderr).expect("one JSON object on stderr");

@@ -183,11 +183,6 @@ fn read_request(stream: &mut impl BufRead) -> Option<String> {
     Some(text)
 }
 
-/// A port where nobody listens.
-pub fn dead_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
-}
-
 /// An address that swallows connection attempts: its backlog is full and nobody accepts. `None` where the system
 /// answers such attempts anyway.
 pub struct BlackHole {

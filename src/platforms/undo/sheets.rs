@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::fields::Data;
 use super::super::session::{Ask, Session};
-use super::super::sheets::{column, rows_written, spreadsheet, tab, target, whole_tab};
+use super::super::sheets::{column, rows_written, spreadsheet, tab, target};
 use super::guard::{Field, Verdict, confirm, held, judge, names, seen, shown};
 use super::typed::{entered, holds, same_value};
 use super::{Done, PlatformError, Seen, UndoPlan, Undone, Way, if_there};
@@ -239,7 +239,8 @@ pub async fn undo(session: &Session, done: &Done, force: bool) -> Result<Undone,
     if is_appended(done)
         && let Some(row) = another(&cells)
     {
-        return displaced(session, done, &area, cells, row).await;
+        let (row, now) = (area.row + row + 1, held(&split(cells).1));
+        return Ok(Undone::ChangedSince(format!("row {row} is another's, or the rows have moved: {now}")));
     }
     let (cells, fields) = split(cells);
     let places = match judge(&fields, force) {
@@ -268,29 +269,6 @@ pub async fn undo(session: &Session, done: &Done, force: bool) -> Result<Undone,
     })
 }
 
-/// What is to be said of an append whose place has another's row: nothing is written.
-async fn displaced(
-    session: &Session,
-    done: &Done,
-    area: &Area,
-    cells: Vec<Cell>,
-    row: usize,
-) -> Result<Undone, PlatformError> {
-    let (id, range) = place(done);
-    let tab = Area::read(session, id, &whole_tab(range)).await?;
-    let nothing_left = cells.iter().all(|cell| cell.left_out || cell.field.is_strange());
-    let (row, now) = (area.row + row + 1, held(&split(cells).1));
-    Ok(match lookalike(done, &tab, area.column) {
-        Some(there) => Undone::ChangedSince(format!(
-            "row {row} is another's ({now}), and row {} looks like ours: the rows have moved",
-            there + 1
-        )),
-        None if nothing_left => Undone::Already(format!("no row is left of {range}; there now: {now}")),
-        // Somebody may have written over most of it.
-        None => Undone::ChangedSince(format!("row {row} is another's: {now}")),
-    })
-}
-
 fn split(cells: Vec<Cell>) -> (Vec<(usize, usize, Value)>, Vec<Field>) {
     cells.into_iter().map(|cell| ((cell.row, cell.column, cell.was), cell.field)).unzip()
 }
@@ -308,16 +286,6 @@ fn put_back(area: &Area, (row, column, was): &(usize, usize, Value)) -> Value {
 fn another(cells: &[Cell]) -> Option<usize> {
     let strange = |sent: &[&Cell]| sent.iter().filter(|cell| cell.field.is_strange()).count();
     rows_sent(cells).find(|sent| sent.len() > 1 && 2 * strange(sent) > sent.len()).map(|sent| sent[0].row)
-}
-
-/// A row of the tab with more than half of a row that was appended.
-fn lookalike(done: &Done, tab: &Area, first: usize) -> Option<usize> {
-    let rows = rows_written(&done.data());
-    let like = |at: usize, sent: &Vec<Value>| {
-        let sent: Vec<_> = sent.iter().enumerate().filter(|(_, value)| !value.is_null() && **value != "").collect();
-        2 * sent.iter().filter(|(column, value)| holds(tab.cell(at, first + column), value)).count() > sent.len()
-    };
-    (0..tab.cells.len()).find(|at| rows.iter().any(|sent| like(*at, sent)))
 }
 
 /// Whether a row is still all that was appended. The next append takes a row that was blanked, and may have a cell or
