@@ -130,7 +130,8 @@ fn up_shows_what_runs_and_down_leaves_nothing_behind() {
     ] {
         assert!(status["placeholders"][name].is_string(), "{name} is missing: {status}");
     }
-    // Work goes on: an item may be done between two looks.
+    // Nothing new begins: what is shown is still there at the next look, once what was in flight is done.
+    sandbox.run("pause all --context sandbox").code(0);
     eventually("the item that fits into the runbook's lines is there", || {
         let id = sandbox.json("sandbox status")["placeholders"]["actionId"].as_str().unwrap().to_owned();
         sandbox.run(&format!("queue show {id} --context sandbox")).code == Some(0)
