@@ -74,6 +74,8 @@ pub struct NotSent {
     pub delivery: Delivery,
     /// Whether the same may work later, without anybody changing anything.
     pub retryable: bool,
+    /// How long the receiver asked to wait, when it had too many requests.
+    pub retry_after: Option<Duration>,
     kind: Kind,
     hint: Option<String>,
 }
@@ -81,7 +83,15 @@ pub struct NotSent {
 impl NotSent {
     fn new(to: impl ToString, kind: Kind, why: impl Into<String>) -> Self {
         let retryable = kind == Kind::Unreachable;
-        NotSent { to: to.to_string(), why: why.into(), delivery: Delivery::NotDelivered, retryable, kind, hint: None }
+        NotSent {
+            to: to.to_string(),
+            why: why.into(),
+            delivery: Delivery::NotDelivered,
+            retryable,
+            retry_after: None,
+            kind,
+            hint: None,
+        }
     }
 
     /// The failure of a command that had nothing else to do.

@@ -45,6 +45,7 @@ impl Message {
         NotSent {
             delivery: error.delivery,
             retryable: error.code.is_retriable(),
+            retry_after: error.retry_after,
             hint: explained.hint,
             ..NotSent::new(to, explained.kind, error.to_string())
         }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use opsctl::platforms::Platform;
-use opsctl::sandbox::sim::{Api, Fault as Broken, SimOptions, Sims};
+use opsctl::sandbox::sim::{Api, Fault as Broken, FaultSpec, SimOptions, Sims};
 
 use crate::service::Scene;
 
@@ -340,6 +340,10 @@ fn the_security_team_hears_of_an_incident_once() {
         let done = scene.keyed(&line).run().code(code);
         assert!(done.stderr.contains(says), "{line}: {done:?}");
     }
+    // Slack lets in one message a second, and the orchestrator sends too: it is asked until this one is through.
+    let busy = FaultSpec::from(Broken::RateLimited { retry_after_secs: 1 }).times(3).only("write");
+    scene.sims.fault(Api::Slack, busy).unwrap();
+    scene.keyed(&format!("{line} --yes --dedup-key inc-4")).run().code(0);
     scene.sims.fault(Api::PagerDuty, Broken::Down).unwrap();
     let some = scene.keyed(&format!("{line} --yes --dedup-key inc-2")).run().code(8);
     assert!(some.stdout.contains("NOT SENT") || some.stdout.contains("UNKNOWN"), "{some:?}");

@@ -15,6 +15,10 @@ use crate::wire::{EffectKind, Time};
 const SAME_FOR: Duration = Duration::from_secs(86_400);
 /// Pauses before a receiver that may work in a moment is tried again.
 const AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+/// How often a receiver is tried again that has too many requests, of the orchestrator for one, and asks for a pause.
+const LIMITED: usize = 8;
+/// The longest such pause that is waited for.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// What is told.
 pub(crate) struct News {
@@ -64,17 +68,17 @@ impl News {
 
     /// Sends it to one place, again when that may help. Both kinds of receiver take the same news twice as once.
     async fn send(&self, notifier: &Notifier, to: &Channel, now: Time) -> (Sent, Option<NotSent>) {
-        let mut pauses = AGAIN.iter();
+        let mut tried = 0;
         loop {
             let failure = match to {
                 Channel::PagerDuty => notifier.pagerduty(&self.event()).await.err(),
                 Channel::Slack(channel) => self.post(notifier, channel, now).await.err(),
             };
-            let retry = failure.as_ref().is_some_and(|failure| failure.retryable);
-            match (retry, pauses.next()) {
-                (true, Some(pause)) => tokio::time::sleep(*pause).await,
-                _ => return (Sent::new(to, failure.as_ref()), failure),
-            }
+            let Some(pause) = failure.as_ref().and_then(|failure| pause(failure, tried)) else {
+                return (Sent::new(to, failure.as_ref()), failure);
+            };
+            tried += 1;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -85,6 +89,16 @@ impl News {
             Err(failure) if !failure.retryable => notifier.slack(&message).await.map(drop),
             other => other.map(drop),
         }
+    }
+}
+
+/// How long to wait before one more try; `None` when none is made.
+fn pause(failure: &NotSent, tried: usize) -> Option<Duration> {
+    match failure.retry_after {
+        _ if !failure.retryable => None,
+        // At another moment of the receiver's window each time: whoever else sends is let in at its beginning.
+        Some(asked) => (tried < LIMITED && asked <= LONGEST).then(|| asked.mul_f64(1.0 + fastrand::f64())),
+        None => AGAIN.get(tried).copied(),
     }
 }
 

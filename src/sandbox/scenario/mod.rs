@@ -25,8 +25,9 @@ use crate::wire::{
     Platform, Priority, QueueItems, RateLimitStatus, Time, words,
 };
 
-/// How long a symptom may take to show.
-const LIMIT: Duration = Duration::from_secs(30);
+/// How long a symptom may take to show: longer than the longest window of a platform's limit (Sheets: 100 s), which may
+/// be used up.
+const LIMIT: Duration = Duration::from_secs(120);
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Errors of a kind that have to be in the log to be noticed.
