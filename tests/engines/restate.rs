@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use opsctl::http::Url;
 use opsctl::sandbox::sim::Sims;
 
-use crate::served::note;
+use crate::served::{note, port};
 use crate::world::{WATCHDOG, until};
 
 /// The file with the cluster's key.
@@ -88,7 +87,7 @@ struct Ports {
 impl Nodes {
     /// Starts them, and waits until the services are registered.
     pub async fn start(plan: Plan<'_>) -> Nodes {
-        let ports = (0..plan.nodes).map(|_| Ports { admin: free_port(), ingress: free_port(), fabric: free_port() });
+        let ports = (0..plan.nodes).map(|_| Ports { admin: port::free(), ingress: port::free(), fabric: port::free() });
         let mut all = Nodes {
             packages: plan.packages.to_owned(),
             folder: plan.folder.to_owned(),
@@ -97,7 +96,7 @@ impl Nodes {
             kind: plan.workers,
             key: String::new(),
             ports: ports.collect(),
-            services: free_port(),
+            services: port::free(),
             nodes: Vec::new(),
             workers: Vec::new(),
             stranger: None,
@@ -110,7 +109,7 @@ impl Nodes {
             all.key = all.identity().await;
         }
         all.workers = (0..all.kind.count()).map(|_| all.worker()).collect();
-        let elsewhere = free_port();
+        let elsewhere = port::free();
         all.stranger = Some(all.spawn(all.ours(elsewhere, STRANGER), "services.log"));
         all.register().await;
         all.is_refused_at(elsewhere).await;
@@ -300,10 +299,4 @@ fn write_private_key(path: &Path) {
 
 fn url(port: u16) -> Url {
     Url::parse(&format!("http://127.0.0.1:{port}")).expect("a URL")
-}
-
-/// Below the ports that connections get by themselves: a process that was killed finds its own free again.
-fn free_port() -> u16 {
-    let mut tried = std::iter::repeat_with(|| fastrand::u16(20_000..32_000));
-    tried.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
