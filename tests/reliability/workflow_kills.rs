@@ -12,7 +12,9 @@ use opsctl::clock::Clock;
 use opsctl::platforms::undo::{Done, Seen};
 use opsctl::platforms::{Clients, Credentials, Platform};
 use opsctl::sandbox::sim::{Fault, FaultSpec, Sims};
-use opsctl::wire::{StepStatus, UndoStatus, Workflow, WorkflowEventKind, WorkflowEvents, WorkflowStatus, WorkflowStep};
+use opsctl::wire::{
+    ErrorCode, StepStatus, UndoStatus, Workflow, WorkflowEventKind, WorkflowEvents, WorkflowStatus, WorkflowStep,
+};
 use serde_json::{Value, json};
 
 use crate::served::{Launch, TempDir, note, rounds};
@@ -190,9 +192,8 @@ async fn judge(launch: &Launch, clients: &Clients, id: &str, verdict: &mut Verdi
         verdict.looked += 1;
         let seen = clients.inspect(&done, LOOK).await.unwrap_or_else(|e| panic!("{id} {}: {e}", step.step_id));
         let fits = match step.status {
-            // A row that was blanked as the service died may be another's by the next look; a person is asked.
-            StepStatus::Completed if is_left(step) => matches!(seen, Seen::Present | Seen::Altered(_)),
-            StepStatus::Completed => seen == Seen::Present,
+            // A row that was blanked as the service died may be another's by the next look: the state says that.
+            StepStatus::Completed => (seen == Seen::Present) != is_changed_since(step),
             StepStatus::RolledBack => matches!(seen, Seen::Missing(_) | Seen::Altered(_)),
             _ => false,
         };
@@ -205,6 +206,12 @@ async fn judge(launch: &Launch, clients: &Clients, id: &str, verdict: &mut Verdi
 fn is_left(step: &WorkflowStep) -> bool {
     let undo = step.undo.as_ref().map(|undo| undo.status);
     matches!(undo, Some(UndoStatus::Failed | UndoStatus::Blocked | UndoStatus::Manual))
+}
+
+/// Whether its undo failed because somebody changed its object.
+fn is_changed_since(step: &WorkflowStep) -> bool {
+    let error = step.undo.as_ref().and_then(|undo| undo.error.as_ref());
+    error.is_some_and(|error| error.code == ErrorCode::Conflict)
 }
 
 /// Looks for objects that were made twice or that no state knows of, and for objects that were changed twice: the only
